@@ -1,0 +1,179 @@
+"""The errors of this library: one tree, each with a message that says what to do.
+
+::
+
+    KafkaPatternsError
+    ├── ConfigurationError (also ValueError)     wrong options, handlers or names
+    ├── PayloadError (also ValueError)           bytes or objects that do not fit
+    │   └── ReplyPayloadError                    a reply that does not fit ``returns=``
+    ├── RpcException                             what a handler raises, what a caller gets
+    ├── KafkaRetriableException                  deliver this message again
+    ├── TransportError
+    │   ├── BrokersUnavailable                   no broker answered within the connection timeout
+    │   ├── GroupError                           the consumer group refused this member
+    │   └── CommitFailed                         an offset was not committed
+    ├── RequestError
+    │   ├── RequestTimeout (also TimeoutError)   no reply within the timeout
+    │   ├── SendFailed                           the broker did not take the message
+    │   ├── ClientClosed                         the client closed before the reply came
+    │   ├── NotSubscribedToReply                 subscribe_to_response_of() is missing
+    │   ├── NoReplyPartition                     this instance holds no reply partition
+    │   └── TooManyPendingRequests               reply.max_pending is reached
+    ├── NotConnected                             connect() comes first
+    └── PartitionLost                            the message's partition moved away meanwhile
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "BrokersUnavailable",
+    "ClientClosed",
+    "CommitFailed",
+    "ConfigurationError",
+    "GroupError",
+    "KafkaPatternsError",
+    "KafkaRetriableException",
+    "NoReplyPartition",
+    "NotConnected",
+    "NotSubscribedToReply",
+    "PartitionLost",
+    "PayloadError",
+    "ReplyPayloadError",
+    "RequestError",
+    "RequestTimeout",
+    "RpcException",
+    "SendFailed",
+    "TooManyPendingRequests",
+    "TransportError",
+]
+
+
+class KafkaPatternsError(Exception):
+    """Root of all errors of this library."""
+
+
+class ConfigurationError(KafkaPatternsError, ValueError):
+    """An option, a handler or a name that cannot work; found before any network use."""
+
+
+class PayloadError(KafkaPatternsError, ValueError):
+    """A payload that cannot be written as, or read from, the bytes of a record."""
+
+
+class ReplyPayloadError(PayloadError):
+    """A reply arrived but is not valid for ``returns=``, or cannot be decoded."""
+
+
+class RpcException(KafkaPatternsError):
+    """An error that crosses the wire: raised by a handler, received by the caller.
+
+    :param error: a text, or anything JSON can write (usually a mapping). A text ``"boom"``
+        travels as ``{"status": "error", "message": "boom"}``, a mapping or list as it is,
+        which is what NestJS's ``RpcException`` does.
+
+    On the caller's side :attr:`error` is what the remote service put into the
+    ``kafka_nest-err`` header: the parsed object, or a text.
+    """
+
+    def __init__(self, error: Any = None) -> None:
+        super().__init__(error)
+        self.error = error
+
+    @property
+    def message(self) -> str:
+        """The text of the error, wherever the peer put it."""
+        if isinstance(self.error, str):
+            return self.error
+        if isinstance(self.error, Mapping) and isinstance(self.error.get("message"), str):
+            return str(self.error["message"])
+        return "Rpc Exception" if self.error is None else str(self.error)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class KafkaRetriableException(KafkaPatternsError):
+    """Raised by a handler: do not finish this message, deliver it again after a backoff.
+
+    :param error: told to the caller if the retries end without success.
+    """
+
+    def __init__(self, error: Any = "") -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class TransportError(KafkaPatternsError):
+    """The broker or the connection to it failed."""
+
+
+class BrokersUnavailable(TransportError):
+    """No broker answered within the connection timeout."""
+
+
+class GroupError(TransportError):
+    """The consumer group refused this member: another protocol, fenced, not authorized."""
+
+
+class CommitFailed(TransportError):
+    """An offset was not committed; the messages may be delivered again."""
+
+
+class RequestError(KafkaPatternsError):
+    """A request or an event that did not end as asked for."""
+
+
+class RequestTimeout(RequestError, TimeoutError):
+    """No reply came within the timeout. The request may have been handled."""
+
+
+class SendFailed(RequestError):
+    """The broker did not acknowledge the message.
+
+    :param outcome_unknown: ``True`` if the message may be in the topic all the same (a
+        connection lost after the send), ``False`` if it certainly is not.
+    :param retriable: whether sending it again may help; not if the broker refuses it for
+        what it is.
+    :param results: for a batch, one entry per message in the order given: the
+        acknowledged position, or the error of that message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome_unknown: bool = False,
+        retriable: bool = False,
+        results: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+        self.retriable = retriable
+        self.results = list(results)
+
+
+class ClientClosed(RequestError):
+    """The client was closed before the request ended, or is closed already."""
+
+
+class NotSubscribedToReply(RequestError):
+    """The reply topic of this pattern is not read: ``subscribe_to_response_of`` is missing."""
+
+
+class NoReplyPartition(RequestError):
+    """This instance holds no partition of the reply topic, so no reply could reach it."""
+
+
+class TooManyPendingRequests(RequestError):
+    """``reply.max_pending`` requests are waiting for their replies."""
+
+
+class NotConnected(KafkaPatternsError):
+    """The client or server is not connected: ``connect()`` or ``start()`` comes first."""
+
+
+class PartitionLost(KafkaPatternsError):
+    """The partition of this message went to another member meanwhile."""

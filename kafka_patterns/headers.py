@@ -1,0 +1,32 @@
+"""Every name and number that stands on the wire, in one place.
+
+The request and reply headers are those of NestJS 12 (copied there from Spring's
+``KafkaHeaders``); names that start with ``kafka_patterns-`` are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CORRELATION_ID: Final = "kafka_correlationId"
+REPLY_TOPIC: Final = "kafka_replyTopic"
+REPLY_PARTITION: Final = "kafka_replyPartition"
+ERROR: Final = "kafka_nest-err"
+IS_DISPOSED: Final = "kafka_nest-is-disposed"
+
+DEADLINE: Final = "kafka_patterns-deadline"
+"""When the caller stops waiting: wall clock, whole milliseconds since 1970, decimal text."""
+
+RETRY_COUNT_NAMES: Final = ("retryCount", "retry-count")
+"""Headers in which a republished message says how often it failed before."""
+
+IS_DISPOSED_VALUE: Final = b"\x00"
+REPLY_TOPIC_SUFFIX: Final = ".reply"
+
+REPLY_ASSIGNOR_NAME: Final = "NestReplyPartitionAssigner"
+REPLY_ASSIGNOR_VERSION: Final = 1
+SERVER_ASSIGNOR_NAME: Final = "RoundRobinAssigner"
+"""What kafkajs offers by default: a Python server can join a NestJS server's group."""
+
+NO_MESSAGE_HANDLER: Final = "There is no matching message handler defined in the remote service."
+INTERNAL_SERVER_ERROR: Final = "Internal server error"

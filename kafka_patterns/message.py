@@ -1,0 +1,140 @@
+"""Messages as values: what is sent, what the wire carries, what a handler sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import attrs
+
+__all__ = [
+    "EncodedMessage",
+    "HeaderPairs",
+    "HeaderValue",
+    "HeadersLike",
+    "IncomingMessage",
+    "Message",
+    "OffsetAndMetadata",
+    "Record",
+    "RecordMetadata",
+    "TopicPartition",
+]
+
+HeaderValue = str | bytes
+HeadersLike = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue | None]]
+HeaderPairs = list[tuple[str, bytes | None]]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+class OffsetAndMetadata(NamedTuple):
+    """A committed position: the **next** offset to read, and a text kept beside it."""
+
+    offset: int
+    metadata: str = ""
+
+
+class RecordMetadata(NamedTuple):
+    """Where the broker put a message."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """The explicit form of an outgoing message: nothing of it is guessed.
+
+    :param value: the payload; ``None`` is a Kafka null (a tombstone).
+    :param key: decides the partition: text, int, bytes, or an object written as JSON.
+    :param headers: a mapping, or pairs where a name repeats; values ``str`` or ``bytes``.
+    :param partition: a fixed partition instead of the one the key decides.
+    :param timestamp: milliseconds since 1970; now, if not given.
+    """
+
+    value: Any = None
+    key: Any = None
+    headers: HeadersLike = attrs.field(factory=dict)
+    partition: int | None = None
+    timestamp: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EncodedMessage:
+    """A message as the wire takes it: bytes or null everywhere."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: HeaderPairs
+    partition: int | None = None
+    timestamp: int | None = None
+
+
+class Record(NamedTuple):
+    """A record as it was fetched: raw bytes, nothing parsed.
+
+    ``headers`` is a list of pairs, for names repeat and values may be null.
+    ``timestamp`` is in milliseconds since 1970.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: HeaderPairs
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where this record came from."""
+        return TopicPartition(self.topic, self.partition)
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value."""
+        return len(self.key or b"") + len(self.value or b"")
+
+    def header(self, name: str) -> bytes | None:
+        """The last value of a header, or ``None`` if it is absent or null."""
+        for header_name, value in reversed(self.headers):
+            if header_name == name:
+                return value
+        return None
+
+    def has_header(self, name: str) -> bool:
+        """Whether a header is present, be it null."""
+        return any(header_name == name for header_name, _ in self.headers)
+
+
+@attrs.frozen(kw_only=True)
+class IncomingMessage:
+    """A received message, parsed and raw.
+
+    ``key``, ``value`` and ``headers`` are parsed by the payload rules; the ``raw_`` fields
+    hold the bytes of the record. ``timestamp`` is in milliseconds since 1970, ``size`` in
+    bytes of key and value; ``attributes`` is always 0, for the base does not give it.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    size: int
+    key: Any
+    value: Any
+    headers: dict[str, Any]
+    raw_key: bytes | None
+    raw_value: bytes | None
+    raw_headers: HeaderPairs
+    attributes: int = 0
