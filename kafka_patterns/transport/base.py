@@ -1,0 +1,321 @@
+"""The seam: what a transport must offer. Everything above it knows no client library.
+
+Which thread may call what is part of the contract: a :class:`Reader` and a :class:`Member`
+belong to one thread each, except for ``wakeup`` and ``interrupt``; a :class:`Producer` and an
+:class:`Admin` may be called from any thread. Timeouts are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+import attrs
+
+from kafka_patterns.message import (
+    EncodedMessage,
+    OffsetAndMetadata,
+    Record,
+    RecordMetadata,
+    TopicPartition,
+)
+
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "Admin",
+    "AssignmentListener",
+    "AssignmentPolicy",
+    "Interrupted",
+    "Member",
+    "MemberClaim",
+    "OffsetOutOfRange",
+    "Producer",
+    "Reader",
+    "Transport",
+]
+
+EARLIEST = -2
+"""The timestamp by which the protocol's ListOffsets asks for the first offset."""
+LATEST = -1
+"""The timestamp by which the protocol's ListOffsets asks for the end offset."""
+
+
+class Interrupted(BaseException):
+    """Ends a call that was broken off on purpose by ``interrupt``.
+
+    Not an ``Exception``, so that no handler on the way swallows it.
+    """
+
+
+class OffsetOutOfRange(Exception):
+    """A reader's position is no longer in the log; says which partitions and positions."""
+
+    def __init__(self, positions: Mapping[TopicPartition, int]) -> None:
+        super().__init__(dict(positions))
+        self.positions = dict(positions)
+
+
+class Producer(Protocol):
+    """Sends messages. Any thread."""
+
+    def send(
+        self, topic: str, message: EncodedMessage, *, timeout: float
+    ) -> Future[RecordMetadata]:
+        """Queue a message; never waits for the network.
+
+        The future ends within about *timeout* seconds: with the position the broker gave,
+        or with :class:`~kafka_patterns.errors.SendFailed`. Its callbacks run in an I/O
+        thread and must not block.
+        """
+        ...
+
+    def partitions(self, topic: str) -> Collection[int] | None:
+        """The partitions of *topic* as far as they are known now; never waits."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything sent so far has ended; ``False`` if *timeout* passed first."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Flush for at most *timeout*, then fail what is left."""
+        ...
+
+    def unwrap(self) -> Any:
+        """The client library's own producer."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads partitions it is told to read, from offsets it is told; no group."""
+
+    def assign(self, partition: TopicPartition, offset: int) -> None:
+        """Begin to read *partition* at *offset*."""
+        ...
+
+    def unassign(self, partitions: Collection[TopicPartition]) -> None:
+        """Stop reading; what is buffered of them is dropped."""
+        ...
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Keep *partition* but fetch nothing from it."""
+        ...
+
+    def resume(self, partition: TopicPartition, offset: int) -> None:
+        """Read again, from *offset* on: a pause loses what was buffered."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from *offset*."""
+        ...
+
+    def poll(self, timeout: float, max_records: int) -> Mapping[TopicPartition, list[Record]]:
+        """Return what arrived; wait up to *timeout* for the first record, or a wakeup.
+
+        :raises OffsetOutOfRange: if a position is not in the log any more.
+        """
+        ...
+
+    def end_offset(self, partition: TopicPartition) -> int | None:
+        """The end of the log as last seen in a fetch."""
+        ...
+
+    def wakeup(self) -> None:
+        """From any thread: let a running ``poll`` return."""
+        ...
+
+    def interrupt(self) -> None:
+        """From any thread: break off whatever runs, for good. Only ``close`` may follow."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections; does not block on the network."""
+        ...
+
+    def unwrap(self) -> Any:
+        """The client library's own consumer."""
+        ...
+
+
+class AssignmentListener(Protocol):
+    """Told of the group's decisions, in the member's thread; must be quick."""
+
+    def on_revoked(self, *, membership_lost: bool) -> None:
+        """A rebalance begins: all partitions are given back (eager protocol).
+
+        :param membership_lost: the group went on without this member meanwhile, so that its
+            partitions may have had another owner since.
+        """
+        ...
+
+    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
+        """The rebalance ended with this assignment."""
+        ...
+
+
+@attrs.frozen
+class MemberClaim:
+    """What one member of the group said when it joined."""
+
+    topics: tuple[str, ...]
+    user_data: bytes
+
+
+class AssignmentPolicy(Protocol):
+    """Decides who gets which partition; carries the state of one member."""
+
+    @property
+    def name(self) -> str:
+        """The protocol name; all members of a group must share one."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The version of the group protocol's structures that members of this group write."""
+        ...
+
+    def user_data(self, topics: Collection[str], *, first_join: bool) -> bytes:
+        """What this member tells the leader; called at every join."""
+        ...
+
+    def assign(
+        self, members: Mapping[str, MemberClaim], partitions: Mapping[str, Collection[int]]
+    ) -> Mapping[str, Mapping[str, list[int]]]:
+        """As the leader: give each member its partitions, per topic.
+
+        Called for every member; tolerates any user data. Topics without known partitions
+        have an empty collection.
+        """
+        ...
+
+
+class Member(Protocol):
+    """The membership in a consumer group: joins, heartbeats, commits; reads no record."""
+
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Change the topics; the next ``poll`` joins anew."""
+        ...
+
+    def refresh_topics(self) -> None:
+        """Ask for the metadata of the topics anew, in a later ``poll``."""
+        ...
+
+    def poll(self, timeout: float) -> None:
+        """Join or rejoin if needed (which may take long), send and receive what is due."""
+        ...
+
+    @property
+    def rejoin_needed(self) -> bool:
+        """Whether the next ``poll`` will give back all partitions and join again."""
+        ...
+
+    @property
+    def seconds_since_contact(self) -> float:
+        """Since the coordinator last answered a heartbeat; infinite outside the group."""
+        ...
+
+    def commit(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Send a commit; ``done`` is called in the member's thread, in a later ``poll``."""
+        ...
+
+    def commit_now(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
+    ) -> None:
+        """Commit and wait for the answer.
+
+        :raises CommitFailed: if it did not succeed within *timeout*.
+        """
+        ...
+
+    def committed(
+        self, partitions: Collection[TopicPartition], timeout: float
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
+        """The group's committed positions; ``None`` where there is none.
+
+        :raises TransportError: if the coordinator did not answer within *timeout*.
+        """
+        ...
+
+    def missing_topics(self) -> Collection[str]:
+        """The subscribed topics that do not exist, as far as the metadata says."""
+        ...
+
+    def wakeup(self) -> None:
+        """From any thread: let a running ``poll`` return, unless it joins."""
+        ...
+
+    def interrupt(self) -> None:
+        """From any thread: break off whatever runs, for good. Only ``close`` may follow."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Leave the group (waiting at most *timeout* for it) and close the connections."""
+        ...
+
+    def unwrap(self) -> Any:
+        """The client library's own consumer."""
+        ...
+
+
+class Admin(Protocol):
+    """Asks the cluster. Any thread; calls are answered one after the other."""
+
+    def check_connection(self, timeout: float) -> None:
+        """Return once a broker answered.
+
+        :raises BrokersUnavailable: names the addresses, if none did within *timeout*.
+        """
+        ...
+
+    def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
+        """The partitions of *topic*, asked anew; ``None`` if it does not exist."""
+        ...
+
+    def offsets(
+        self, timestamps: Mapping[TopicPartition, int], timeout: float
+    ) -> Mapping[TopicPartition, int]:
+        """The offset for each timestamp (:data:`EARLIEST`, :data:`LATEST`, milliseconds).
+
+        Partitions whose leader did not answer within *timeout* are left out.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Break off a running call, for good."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Transport(Protocol):
+    """Makes the parts; nothing is connected before one of them is asked for."""
+
+    def producer(self) -> Producer:
+        """A new producer."""
+        ...
+
+    def reader(self) -> Reader:
+        """A new reader."""
+        ...
+
+    def member(
+        self,
+        group_id: str,
+        topics: Collection[str],
+        policy: AssignmentPolicy,
+        listener: AssignmentListener,
+    ) -> Member:
+        """A new member of *group_id* that subscribes to *topics*."""
+        ...
+
+    def admin(self) -> Admin:
+        """A new admin."""
+        ...

@@ -1,0 +1,1 @@
+"""The transport on kafka-python-ng: the only package that imports ``kafka``."""

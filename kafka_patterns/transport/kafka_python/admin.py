@@ -1,0 +1,155 @@
+"""Questions to the cluster, each with a bound, on one network client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import KafkaError
+from kafka.protocol.metadata import MetadataRequest
+
+from kafka_patterns.errors import BrokersUnavailable, TransportError
+from kafka_patterns.message import TopicPartition
+from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
+
+__all__ = ["KafkaAdmin"]
+
+_RETRY_SECONDS = 0.02
+_NO_ERROR = 0
+
+
+class KafkaAdmin:
+    """An :class:`~kafka_patterns.transport.base.Admin`; connects at its first question."""
+
+    def __init__(
+        self, config: Mapping[str, Any], *, probed: Callable[[tuple[int, ...]], None]
+    ) -> None:
+        self._config = dict(config)
+        self._probed = probed
+        self._lock = threading.Lock()  # guards the consumer: one question at a time
+        self._consumer: KafkaConsumer | None = None
+        self._interrupted = False
+
+    @contextmanager
+    def _question(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        except Interrupted:
+            raise TransportError("the connection was closed while the cluster was asked") from None
+
+    def check_connection(self, timeout: float) -> None:
+        with self._question():
+            node_id = self._ready_node(time.monotonic() + timeout)
+        if node_id is None:
+            addresses = ", ".join(self._config["bootstrap_servers"])
+            raise BrokersUnavailable(
+                f"no broker answered within {timeout:g} s at {addresses}: check client.brokers, "
+                "that the broker runs and listens there, and client.ssl / client.sasl"
+            )
+
+    def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
+        deadline = time.monotonic() + timeout
+        with self._question():
+            while True:
+                node_id = self._ready_node(deadline)
+                if node_id is None:
+                    raise TransportError(
+                        f"no broker told the partitions of topic {topic!r} within {timeout:g} s"
+                    )
+                future = self._client.send(node_id, MetadataRequest[1]([topic]))
+                await_future(self._client, future, deadline)
+                if future.succeeded():
+                    error_code, _, _, partitions = future.value.topics[0]
+                    return [p[1] for p in partitions] if error_code == _NO_ERROR else None
+
+    def offsets(
+        self, timestamps: Mapping[TopicPartition, int], timeout: float
+    ) -> Mapping[TopicPartition, int]:
+        deadline = time.monotonic() + timeout
+        waiting = {KafkaTopicPartition(*tp): timestamp for tp, timestamp in timestamps.items()}
+        found: dict[TopicPartition, int] = {}
+        with self._question():
+            if self._ready_node(deadline) is None:
+                return found
+            self._client.set_topics({tp.topic for tp in waiting})
+            while waiting and time.monotonic() < deadline:
+                for tp, offset in self._ask_offsets(waiting, deadline).items():
+                    found[TopicPartition(*tp)] = offset
+                    del waiting[tp]
+                if waiting:
+                    self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+        return found
+
+    def _ask_offsets(
+        self, waiting: Mapping[KafkaTopicPartition, int], deadline: float
+    ) -> dict[KafkaTopicPartition, int]:
+        """One round; each partition is asked for alone, so that a dead leader holds up none."""
+        futures = {}
+        for tp, timestamp in waiting.items():
+            futures[tp] = self._consumer_now()._fetcher._send_offset_requests({tp: timestamp})
+        found = {}
+        for tp, future in futures.items():
+            if await_future(self._client, future, deadline) and future.succeeded():
+                offset = future.value.get(tp)
+                if offset is not None:
+                    found[tp] = offset[0]
+            elif future.is_done:
+                self._client.cluster.request_update()
+        return found
+
+    def _ready_node(self, deadline: float) -> Any:
+        """A node that takes requests, or ``None`` once *deadline* passed."""
+        while True:
+            try:
+                client = self._client
+            except KafkaError:
+                client = None  # the probe of the broker's version found nobody yet
+            if client is not None:
+                node_id = client.least_loaded_node()
+                if node_id is not None and client.ready(node_id, metadata_priority=False):
+                    return node_id
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return None
+            if client is not None:
+                client.poll(timeout_ms=min(remaining, _RETRY_SECONDS) * 1000)
+            else:
+                time.sleep(min(remaining, _RETRY_SECONDS))
+
+    @property
+    def _client(self) -> InterruptibleClient:
+        client: InterruptibleClient = self._consumer_now()._client
+        return client
+
+    def _consumer_now(self) -> KafkaConsumer:
+        if self._interrupted:
+            raise Interrupted
+        if self._consumer is None:
+            self._consumer = KafkaConsumer(
+                **self._config,
+                group_id=None,
+                enable_auto_commit=False,
+                kafka_client=InterruptibleClient,
+            )
+            self._probed(tuple(self._consumer.config["api_version"]))
+        return self._consumer
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        consumer = self._consumer
+        if consumer is not None:
+            consumer._client.interrupt()
+
+    def close(self) -> None:
+        self.interrupt()
+        with self._lock:
+            if self._consumer is not None:
+                self._consumer.close(autocommit=False)
+                self._consumer = None

@@ -1,0 +1,105 @@
+"""The base's producer, with what its ``send`` refuses or gets wrong mended.
+
+It refuses a null value without a key and null header values, retries out of order, and drops
+its module's logger when it is collected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import KafkaTimeoutError
+from kafka.future import Future as KafkaFuture
+
+from kafka_patterns.message import EncodedMessage
+
+__all__ = ["BatchingProducer", "BufferFull"]
+
+_BLOCK_MS = 100
+
+
+class BufferFull(Exception):
+    """No buffer is free; appending now would block."""
+
+
+class _Headers(list):  # type: ignore[type-arg]  # pairs as the base takes them
+    """Headers that count as empty where the base sums up their sizes, for it cannot add null."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no types
+    """``KafkaProducer`` with an ``append`` that takes every record Kafka takes."""
+
+    def __init__(self, config: Mapping[str, Any], *, delivery_timeout: float) -> None:
+        super().__init__(**config, max_block_ms=_BLOCK_MS)
+        self._delivery_timeout = delivery_timeout
+        # A retried batch must not be overtaken: one batch in flight per partition, while
+        # different partitions still share the connection.
+        self._sender.config["guarantee_message_order"] = True
+        self._sender._can_retry = self._can_retry
+        self._reenqueue = self._accumulator.reenqueue
+        self._accumulator.reenqueue = self._mark_and_reenqueue
+
+    def _can_retry(self, batch: Any, error: Any) -> bool:
+        return (
+            getattr(error, "retriable", False)
+            and batch.attempts < self.config["retries"]
+            and time.time() - batch.created < self._delivery_timeout
+        )
+
+    def _mark_and_reenqueue(self, batch: Any) -> None:
+        batch.produce_future.was_sent = True
+        self._reenqueue(batch)
+
+    def was_sent(self, future: Any) -> bool:
+        """Whether the message of *future* had been in a request before its last failure."""
+        return getattr(future._produce_future, "was_sent", False)
+
+    def append(self, topic: str, partition: int, message: EncodedMessage) -> KafkaFuture:
+        """Buffer one record.
+
+        :raises BufferFull: if no buffer is free.
+        :raises kafka.errors.KafkaError: if the record is larger than ``max_request_size``.
+        """
+        headers = _Headers(message.headers)
+        size = self._estimate_size_in_bytes(message.key, message.value, headers)
+        self._ensure_valid_record_size(size)
+        if not self._accumulator._free._free:
+            raise BufferFull
+        try:
+            future, batch_is_full, new_batch = self._accumulator.append(
+                KafkaTopicPartition(topic, partition),
+                message.timestamp,
+                message.key,
+                message.value,
+                headers,
+                _BLOCK_MS,
+                estimated_size=size,
+            )
+        except KafkaTimeoutError as error:
+            raise BufferFull from error
+        if batch_is_full or new_batch:
+            self._sender.wakeup()
+        return future
+
+    def partition_states(self, topic: str) -> Mapping[int, Any] | None:
+        """Partition number to its metadata, or ``None`` while the topic is unknown."""
+        states: Mapping[int, Any] | None = self._metadata._partitions.get(topic)
+        if states is None:
+            self._sender.add_topic(topic)
+        return states or None
+
+    def ask_for_topic(self, topic: str, answered: Callable[[], None]) -> None:
+        """Ask the cluster for *topic*; calls *answered* from the I/O thread."""
+        self._sender.add_topic(topic)
+        self._metadata.request_update().add_both(lambda _: answered())
+        self._sender.wakeup()
+
+    def __del__(self) -> None:
+        """Leave the module's logger alone; whoever made the producer closes it."""

@@ -1,0 +1,109 @@
+"""The base's group coordinator, safe against other members and bounded in its goodbye."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kafka.coordinator.base import Generation, MemberState
+from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.coordinator.protocol import (
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
+from kafka.protocol.group import LeaveGroupRequest
+
+from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.kafka_python.network import await_future
+
+__all__ = ["TolerantCoordinator"]
+
+_ASSIGNMENT_VERSION = 1
+
+
+class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types
+    """Takes any assignment a foreign leader may send.
+
+    A leader of another implementation may assign topics this member does not subscribe to,
+    which sends the base into a rejoin loop, or nothing at all as zero bytes, which it cannot
+    decode. Both are read as what they mean.
+    """
+
+    @property
+    def has_member_id(self) -> bool:
+        """Whether this member was in the group before and was not thrown out since."""
+        return self._generation is not Generation.NO_GENERATION
+
+    @property
+    def seconds_since_contact(self) -> float:
+        """Since the coordinator last answered a heartbeat or a join."""
+        if self.state is MemberState.UNJOINED:
+            return float("inf")
+        return float(time.time() - max(self.heartbeat.last_receive, self.heartbeat.last_reset))
+
+    def _on_join_complete(
+        self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes
+    ) -> None:
+        wanted = set(self._subscription.subscription)
+        assignment: list[tuple[str, list[int]]] = []
+        if member_assignment_bytes:
+            decoded = ConsumerProtocolMemberAssignment.decode(member_assignment_bytes)
+            assignment = [(topic, parts) for topic, parts in decoded.assignment if topic in wanted]
+        # The base's structures encode only while something refers to them.
+        readable = ConsumerProtocolMemberAssignment(_ASSIGNMENT_VERSION, assignment, b"")
+        encoded = readable.encode()
+        super()._on_join_complete(generation, member_id, protocol, encoded)
+
+    def _perform_assignment(
+        self, leader_id: str, assignment_strategy: str, members: Sequence[Sequence[Any]]
+    ) -> dict[str, Any]:
+        readable = [(*member[:-1], _readable(member[-1])) for member in members]
+        assigned: dict[str, Any] = super()._perform_assignment(
+            leader_id, assignment_strategy, readable
+        )
+        return assigned
+
+    def maybe_leave_group(self) -> None:
+        """Give up the membership; from the heartbeat thread without asking the broker.
+
+        There the base would take the network lock while it holds the group's, the other way
+        round than a poll does: after a long freeze of the process both would wait for ever.
+        """
+        if threading.current_thread() is self._heartbeat_thread:
+            self.reset_generation()
+        else:
+            super().maybe_leave_group()
+
+    def leave(self, deadline: float) -> None:
+        """Say goodbye, waiting for the answer until the monotonic *deadline* at most."""
+        self._close_heartbeat_thread()
+        try:
+            with self._client._lock, self._lock:
+                if self.has_member_id and self._leave_group_on_close():
+                    self._send_leave(deadline)
+                self.reset_generation()
+        except Interrupted:
+            self.reset_generation()
+
+    def _send_leave(self, deadline: float) -> None:
+        if self.coordinator_unknown() or self.state is MemberState.UNJOINED:
+            return
+        request: Any
+        if self.config["group_instance_id"]:
+            members = [(self._generation.member_id, self.config["group_instance_id"])]
+            request = LeaveGroupRequest[3](self.group_id, members)
+        else:
+            request = LeaveGroupRequest[1](self.group_id, self._generation.member_id)
+        await_future(self._client, self._client.send(self.coordinator_id, request), deadline)
+
+
+def _readable(metadata: bytes) -> bytes:
+    """What a member said, or an empty subscription if nobody could read it."""
+    try:
+        ConsumerProtocolMemberMetadata.decode(metadata)
+    except Exception:  # noqa: BLE001  junk makes the decoder raise anything
+        empty = ConsumerProtocolMemberMetadata(_ASSIGNMENT_VERSION, [], b"")
+        return bytes(empty.encode())
+    return metadata

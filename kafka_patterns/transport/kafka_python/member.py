@@ -1,0 +1,209 @@
+"""The membership in a consumer group: a ``KafkaConsumer`` that never fetches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import OffsetAndMetadata as KafkaOffsetAndMetadata
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import KafkaError, NodeNotReadyError
+
+from kafka_patterns.errors import CommitFailed, GroupError, TransportError
+from kafka_patterns.message import OffsetAndMetadata, TopicPartition
+from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy, Interrupted
+from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
+from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
+from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
+from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
+
+__all__ = ["KafkaMember"]
+
+_RETRY_SECONDS = 0.05
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the base has no types
+    def __init__(self, member: KafkaMember, listener: AssignmentListener) -> None:
+        self._member = member
+        self._listener = listener
+
+    def on_partitions_revoked(self, revoked: Collection[KafkaTopicPartition]) -> None:
+        self._listener.on_revoked(membership_lost=self._member.membership_lost)
+
+    def on_partitions_assigned(self, assigned: Collection[KafkaTopicPartition]) -> None:
+        # The member reads nothing, even if somebody polls the unwrapped consumer.
+        self._member.unwrap().pause(*assigned)
+        self._listener.on_assigned(
+            [TopicPartition(*tp) for tp in assigned], self._member.generation
+        )
+
+
+class KafkaMember:
+    """A :class:`~kafka_patterns.transport.base.Member` on ``KafkaConsumer``."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        group_id: str,
+        topics: Collection[str],
+        policy: AssignmentPolicy,
+        listener: AssignmentListener,
+    ) -> None:
+        assignor = PolicyAssignor(policy)
+        self._group_id = group_id
+        self._topics = frozenset(topics)
+        self._consumer = KafkaConsumer(
+            **config,
+            group_id=group_id,
+            enable_auto_commit=False,
+            partition_assignment_strategy=[assignor],
+            kafka_client=InterruptibleClient,
+            coordinator=TolerantCoordinator,
+        )
+        self._client: InterruptibleClient = self._consumer._client
+        self._coordinator: TolerantCoordinator = self._consumer._coordinator
+        assignor.first_join = lambda: self.membership_lost
+        self._consumer.subscribe(sorted(topics), listener=_Listener(self, listener))
+
+    @property
+    def membership_lost(self) -> bool:
+        """Whether the group threw this member out, or it never was in."""
+        return not self._coordinator.has_member_id
+
+    @property
+    def generation(self) -> int:
+        """The group's generation at the last join."""
+        return int(self._coordinator._generation.generation_id)
+
+    def subscribe(self, topics: Collection[str]) -> None:
+        self._topics = frozenset(topics)
+        self._consumer._subscription.change_subscription(sorted(topics))
+        self._client.set_topics(sorted(topics))
+
+    def refresh_topics(self) -> None:
+        self._client.cluster.request_update()
+
+    def poll(self, timeout: float) -> None:
+        try:
+            if self._coordinator.coordinator_unknown():
+                self._find_coordinator(time.monotonic() + max(timeout, _RETRY_SECONDS))
+            self._coordinator.poll()
+            due = min(timeout, self._coordinator.time_to_next_poll())
+            self._client.poll(timeout_ms=max(0.0, due) * 1000)
+        except KafkaError as error:
+            raise self._translated(error) from error
+
+    def _find_coordinator(self, deadline: float) -> None:
+        """Find it with a bound, for the base's own search has none."""
+        future = self._coordinator.lookup_coordinator()
+        await_future(self._client, future, deadline)
+        if not future.succeeded() or self._coordinator.coordinator_unknown():
+            self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+            if self._coordinator.coordinator_unknown():
+                raise future.exception or NodeNotReadyError("the group's coordinator")
+
+    def _translated(self, error: KafkaError) -> TransportError:
+        kind = type(error).__name__
+        if not is_fatal_for_member(error):
+            return TransportError(f"group {self._group_id!r}: {kind}: {error}")
+        return GroupError(
+            f"group {self._group_id!r} does not accept this member: {kind}: {error}. "
+            "Its other members may use another assignment protocol, or the credentials may not "
+            "allow the group or its topics"
+        )
+
+    @property
+    def rejoin_needed(self) -> bool:
+        return bool(self._coordinator.need_rejoin())
+
+    @property
+    def seconds_since_contact(self) -> float:
+        return self._coordinator.seconds_since_contact
+
+    def commit(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        future = self._coordinator._send_offset_commit_request(_to_base(offsets))
+
+        def failed(error: Exception) -> None:
+            done(CommitFailed(f"group {self._group_id!r}: {type(error).__name__}: {error}"))
+
+        if future.is_done:  # sent nothing: no coordinator, or not in the group
+            failed(future.exception)
+            return
+        future.add_callback(lambda _: done(None))
+        future.add_errback(failed)
+
+    def commit_now(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
+    ) -> None:
+        deadline = time.monotonic() + timeout
+        future = self._coordinator._send_offset_commit_request(_to_base(offsets))
+        if not await_future(self._client, future, deadline):
+            raise CommitFailed(
+                f"group {self._group_id!r}: no answer to a commit within {timeout:g} s"
+            )
+        if future.failed():
+            error = future.exception
+            raise CommitFailed(
+                f"group {self._group_id!r}: {type(error).__name__}: {error}"
+            ) from error
+
+    def committed(
+        self, partitions: Collection[TopicPartition], timeout: float
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
+        deadline = time.monotonic() + timeout
+        base_partitions = [KafkaTopicPartition(*tp) for tp in partitions]
+        while True:
+            future = self._coordinator._send_offset_fetch_request(base_partitions)
+            await_future(self._client, future, deadline)
+            if future.succeeded():
+                found = future.value
+                return {tp: _from_base(found.get(KafkaTopicPartition(*tp))) for tp in partitions}
+            if time.monotonic() >= deadline or (future.is_done and not future.retriable()):
+                raise TransportError(
+                    f"group {self._group_id!r}: its committed offsets could not be read within "
+                    f"{timeout:g} s: {future.exception!r}"
+                ) from future.exception
+            if self._coordinator.coordinator_unknown():
+                self._coordinator.lookup_coordinator()
+            self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+
+    def missing_topics(self) -> Collection[str]:
+        cluster = self._client.cluster
+        return {topic for topic in self._topics if not cluster.partitions_for_topic(topic)}
+
+    def wakeup(self) -> None:
+        self._client.wakeup()
+
+    def interrupt(self) -> None:
+        self._client.interrupt()
+
+    def close(self, timeout: float) -> None:
+        self._coordinator.leave(time.monotonic() + timeout)
+        try:
+            self._consumer.close(autocommit=False)
+        except Interrupted:
+            self._client.close()
+
+    def unwrap(self) -> KafkaConsumer:
+        return self._consumer
+
+
+def _to_base(
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+) -> dict[KafkaTopicPartition, KafkaOffsetAndMetadata]:
+    return {
+        KafkaTopicPartition(*tp): KafkaOffsetAndMetadata(offset, metadata)
+        for tp, (offset, metadata) in offsets.items()
+    }
+
+
+def _from_base(committed: KafkaOffsetAndMetadata | None) -> OffsetAndMetadata | None:
+    if committed is None or committed.offset < 0:
+        return None
+    return OffsetAndMetadata(committed.offset, committed.metadata or "")

@@ -1,0 +1,231 @@
+"""Sending without ever waiting in the caller.
+
+kafka-python-ng's ``send`` waits for the metadata of an unknown topic and for buffer memory.
+Here a message that cannot be buffered at once goes to a *waiting room*, in order, and a thread
+of its own buffers it when the topic is known; everything else is buffered by the caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import wait as wait_for_futures
+from typing import Any
+
+import attrs
+from kafka.errors import KafkaError
+
+from kafka_patterns.errors import SendFailed
+from kafka_patterns.message import EncodedMessage, RecordMetadata
+from kafka_patterns.serialization.partitioner import partition_for_key
+from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
+from kafka_patterns.transport.kafka_python.errors import outcome_is_unknown
+
+__all__ = ["KafkaProducerFace"]
+
+_RETRY_SECONDS = 0.05
+_WAITING_THREAD_JOIN_SECONDS = 2.0
+
+
+@attrs.frozen(eq=False)
+class _Waiting:
+    message: EncodedMessage
+    future: Future[RecordMetadata]
+    deadline: float
+
+
+class KafkaProducerFace:
+    """A :class:`~kafka_patterns.transport.base.Producer` on ``KafkaProducer``."""
+
+    def __init__(self, config: Mapping[str, Any], *, delivery_timeout: float, name: str) -> None:
+        self._producer = BatchingProducer(config, delivery_timeout=delivery_timeout)
+        self._name = name
+        self._turns: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        self._lock = threading.Lock()  # guards the four below
+        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._unfinished: set[Future[RecordMetadata]] = set()
+        self._waiting_thread: threading.Thread | None = None
+        self._closed = False
+        self._news = threading.Event()
+
+    def send(
+        self, topic: str, message: EncodedMessage, *, timeout: float
+    ) -> Future[RecordMetadata]:
+        future: Future[RecordMetadata] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_exception(SendFailed("the producer is closed"))
+                return future
+            self._unfinished.add(future)
+            behind_others = topic in self._waiting
+        future.add_done_callback(self._forget)
+        if behind_others or not self._buffer(topic, message, future):
+            self._wait_in_room(topic, _Waiting(message, future, time.monotonic() + timeout))
+        return future
+
+    def _forget(self, future: Future[RecordMetadata]) -> None:
+        with self._lock:
+            self._unfinished.discard(future)
+
+    def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
+        """Hand the message to the base; ``False`` if the caller would have to wait for that."""
+        partitions = self._producer.partition_states(topic)
+        if partitions is None:
+            return False
+        try:
+            partition = self._choose(topic, message, partitions)
+            base_future = self._producer.append(topic, partition, message)
+        except BufferFull:
+            return False
+        except (KafkaError, SendFailed, AssertionError) as error:
+            _fail(future, topic, error)
+            return True
+
+        def succeeded(metadata: Any) -> None:
+            _end(future, RecordMetadata(topic, partition, metadata.offset, metadata.timestamp))
+
+        def failed(error: BaseException) -> None:
+            _fail(future, topic, error, was_sent=self._producer.was_sent(base_future))
+
+        base_future.add_callback(succeeded)
+        base_future.add_errback(failed)
+        if base_future.is_done:
+            # The base can lose a callback that is added while it completes the future.
+            if base_future.succeeded():
+                succeeded(base_future.value)
+            else:
+                failed(base_future.exception)
+        return True
+
+    def _choose(self, topic: str, message: EncodedMessage, partitions: Mapping[int, Any]) -> int:
+        count = len(partitions)
+        if message.partition is not None:
+            if message.partition not in partitions:
+                raise SendFailed(
+                    f"topic {topic!r} has no partition {message.partition} "
+                    f"(it has {count}: 0 to {count - 1})"
+                )
+            return message.partition
+        if message.key is not None:
+            return partition_for_key(message.key, count)
+        turn = next(self._turns[topic])
+        if count == 1:
+            return 0
+        available = [p for p, state in partitions.items() if state.leader != -1]
+        choices = sorted(available or partitions)
+        return choices[turn % len(choices)]
+
+    def _wait_in_room(self, topic: str, waiting: _Waiting) -> None:
+        with self._lock:
+            self._waiting.setdefault(topic, deque()).append(waiting)
+            if self._waiting_thread is None:
+                self._waiting_thread = threading.Thread(
+                    target=self._serve_waiting_room, name=f"{self._name}-topics", daemon=True
+                )
+                self._waiting_thread.start()
+        self._producer.ask_for_topic(topic, self._news.set)
+        self._news.set()
+
+    def _serve_waiting_room(self) -> None:
+        """Thread: buffer what waits, in order per topic; ends when the room is empty."""
+        while True:
+            with self._lock:
+                topics = list(self._waiting)
+                if not topics:
+                    self._waiting_thread = None
+                    return
+            for topic in topics:
+                self._serve_topic(topic)
+            self._news.wait(_RETRY_SECONDS)
+            self._news.clear()
+
+    def _serve_topic(self, topic: str) -> None:
+        while True:
+            with self._lock:
+                queue = self._waiting[topic]
+                if not queue:
+                    del self._waiting[topic]
+                    return
+                head = queue[0]
+            if not head.future.done():
+                if time.monotonic() >= head.deadline:
+                    _fail(head.future, topic, self._why_waiting(topic))
+                elif not self._buffer(topic, head.message, head.future):
+                    self._producer.ask_for_topic(topic, self._news.set)
+                    return
+            with self._lock:
+                if queue and queue[0] is head:
+                    queue.popleft()
+
+    def _why_waiting(self, topic: str) -> SendFailed:
+        if self._producer.partition_states(topic) is None:
+            return SendFailed(
+                f"topic {topic!r} did not become known in time: it does not exist and the broker "
+                "does not create it, or no broker is reachable"
+            )
+        return SendFailed(f"the send buffer stayed full for topic {topic!r}", retriable=True)
+
+    def partitions(self, topic: str) -> Collection[int] | None:
+        states = self._producer.partition_states(topic)
+        if states is None:
+            self._producer.ask_for_topic(topic, self._news.set)
+            return None
+        return list(states)
+
+    def flush(self, timeout: float) -> bool:
+        with self._lock:
+            unfinished = set(self._unfinished)
+        return not wait_for_futures(unfinished, timeout).not_done
+
+    def close(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self.flush(timeout)
+        with self._lock:
+            self._closed = True
+            left = [waiting for queue in self._waiting.values() for waiting in queue]
+            for queue in self._waiting.values():
+                queue.clear()
+            thread = self._waiting_thread
+        for waiting in left:
+            _fail(waiting.future, "", SendFailed("the producer closed before it was sent"))
+        self._news.set()
+        if thread is not None:
+            thread.join(_WAITING_THREAD_JOIN_SECONDS)
+        self._producer.close(timeout=max(0.0, deadline - time.monotonic()))
+
+    def unwrap(self) -> BatchingProducer:
+        return self._producer
+
+
+def _end(future: Future[RecordMetadata], metadata: RecordMetadata) -> None:
+    try:
+        future.set_result(metadata)
+    except InvalidStateError:
+        pass  # cancelled by the user, or ended twice through the race above
+
+
+def _fail(
+    future: Future[RecordMetadata],
+    topic: str,
+    error: BaseException,
+    *,
+    was_sent: bool = False,
+) -> None:
+    if not isinstance(error, SendFailed):
+        unknown = outcome_is_unknown(error, was_sent=was_sent)
+        failure = SendFailed(
+            f"the broker did not take the message for topic {topic!r}: "
+            f"{type(error).__name__}: {error}",
+            outcome_unknown=unknown,
+            retriable=unknown or bool(getattr(error, "retriable", False)),
+        )
+        failure.__cause__ = error
+        error = failure
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        pass  # cancelled by the user, or ended twice through the race above

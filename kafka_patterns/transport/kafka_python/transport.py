@@ -1,0 +1,79 @@
+"""Makes the parts of the transport for one client or server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy
+from kafka_patterns.transport.kafka_python import config as settings
+from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
+from kafka_patterns.transport.kafka_python.distribution import check_distribution
+from kafka_patterns.transport.kafka_python.member import KafkaMember
+from kafka_patterns.transport.kafka_python.network import silence_cancelled_fetches
+from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace
+from kafka_patterns.transport.kafka_python.reader import KafkaReader
+
+__all__ = ["KafkaPythonTransport"]
+
+_probed_lock = threading.Lock()  # guards the dictionary below
+_probed_versions: dict[tuple[str, ...], tuple[int, ...]] = {}
+
+
+class KafkaPythonTransport:
+    """A :class:`~kafka_patterns.transport.base.Transport` on kafka-python-ng.
+
+    :param options: the options of the client or server.
+    :param client_id: as it stands on the wire, and in thread names.
+    """
+
+    def __init__(self, options: KafkaOptions, client_id: str) -> None:
+        check_distribution()
+        settings.check_native(options)
+        silence_cancelled_fetches()
+        self._options = options
+        self._client_id = client_id
+
+    def producer(self) -> KafkaProducerFace:
+        return KafkaProducerFace(
+            self._with_version(settings.producer_config(self._options, self._client_id)),
+            delivery_timeout=self._options.send.timeout_ms / 1000,
+            name=f"kafka-patterns-{self._client_id}",
+        )
+
+    def reader(self) -> KafkaReader:
+        config = settings.reader_config(self._options, self._client_id)
+        return KafkaReader(self._with_version(config))
+
+    def member(
+        self,
+        group_id: str,
+        topics: Collection[str],
+        policy: AssignmentPolicy,
+        listener: AssignmentListener,
+    ) -> KafkaMember:
+        config = settings.member_config(self._options, self._client_id)
+        return KafkaMember(self._with_version(config), group_id, topics, policy, listener)
+
+    def admin(self) -> KafkaAdmin:
+        config = settings.reader_config(self._options, self._client_id)
+        return KafkaAdmin(self._with_known_version(config), probed=self._remember_version)
+
+    def _remember_version(self, version: tuple[int, ...]) -> None:
+        with _probed_lock:
+            _probed_versions[tuple(self._options.client.brokers)] = version
+
+    def _with_known_version(self, config: dict[str, Any]) -> dict[str, Any]:
+        if config["api_version"] is None:
+            with _probed_lock:
+                config["api_version"] = _probed_versions.get(tuple(config["bootstrap_servers"]))
+        return config
+
+    def _with_version(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Probing costs 100 to 300 ms per connection: the admin does it once per process."""
+        if self._with_known_version(config)["api_version"] is None:
+            raise ConfigurationError("the admin checks the connection before other parts are made")
+        return config
