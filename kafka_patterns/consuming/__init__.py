@@ -1,0 +1,1 @@
+"""The threads that own a consumer, used by client and server alike."""

@@ -1,0 +1,66 @@
+"""One thread per client or server on which callbacks of users run, never an I/O thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["CallbackThread"]
+
+logger = logging.getLogger("kafka_patterns.callbacks")
+
+_IDLE_SECONDS = 1.0
+
+
+class CallbackThread:
+    """Runs functions one after the other; the thread exists only while there is work.
+
+    :param name: the name of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._condition = threading.Condition()  # guards the two below
+        self._queue: deque[Callable[[], object]] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, function: Callable[[], object]) -> None:
+        """From any thread: run *function* later; what it raises is logged."""
+        with self._condition:
+            self._queue.append(function)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            else:
+                self._condition.notify()
+
+    def close(self, timeout: float) -> None:
+        """Run what is queued, then end; waits at most *timeout* seconds."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def reopen(self) -> None:
+        """Stay alive again between callbacks."""
+        with self._condition:
+            self._closed = False
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                if not self._queue and not self._closed:
+                    self._condition.wait(_IDLE_SECONDS)
+                if not self._queue:
+                    self._thread = None
+                    return
+                function = self._queue.popleft()
+            try:
+                function()
+            except Exception:
+                logger.exception("a callback failed")

@@ -1,0 +1,284 @@
+"""The thread that reads: assigned partitions in, batches of records out.
+
+It knows no group. What it reads, and from where, others tell it through commands; what it
+reads goes to one sink. A partition whose records the sink does not take at once is held back
+alone, so that a full partition never keeps the others from being read.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from kafka_patterns.errors import TransportError
+from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.transport.base import EARLIEST, Admin, Interrupted, OffsetOutOfRange, Reader
+
+__all__ = ["Fetcher", "RecordSink"]
+
+logger = logging.getLogger("kafka_patterns.fetcher")
+
+_POLL_SECONDS = 0.5
+_MAX_POLL_RECORDS = 500
+_ERROR_BACKOFF_SECONDS = 0.2
+_LOOKUP_SECONDS = 2.0
+
+
+class RecordSink(Protocol):
+    """Where fetched records go. Called in the fetcher's thread; must not block."""
+
+    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> int:
+        """Take records, in order, and return how many were taken.
+
+        :param token: what :meth:`Fetcher.assign` was given with this partition.
+        """
+        ...
+
+
+@attrs.define(eq=False)
+class _Assigned:
+    token: Any
+    next_offset: int
+    held: deque[Record] = attrs.field(factory=deque)
+    paused: bool = False
+    unpositioned_until: float | None = None
+
+
+class Fetcher:
+    """Owns one reader and the thread that polls it.
+
+    :param make_reader: makes the reader, in this object's thread; again after a failure.
+    :param admin: looks up the first offset of a partition whose position fell out of the log.
+    :param name: the name of the thread.
+    """
+
+    def __init__(
+        self, make_reader: Callable[[], Reader], sink: RecordSink, admin: Admin, name: str
+    ) -> None:
+        self._make_reader = make_reader
+        self._sink = sink
+        self._admin = admin
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._commands: deque[Callable[[], None]] = deque()  # append and popleft are atomic
+        self._news = threading.Event()
+        self._stopping = False
+        self._polling = False
+        self._assigned: dict[TopicPartition, _Assigned] = {}  # this thread's alone
+        self._reader: Reader | None = None
+        self.last_poll = time.monotonic()
+        self.last_error: BaseException | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def assign(
+        self,
+        partition: TopicPartition,
+        offset: int,
+        token: Any = None,
+        reading: Callable[[], None] | None = None,
+    ) -> None:
+        """From any thread: read *partition* from *offset* on.
+
+        :param token: handed to the sink with every batch.
+        :param reading: called in the fetcher's thread once the partition is being read.
+        """
+
+        def command() -> None:
+            self._assigned[partition] = _Assigned(token, offset)
+            self._reader_now().assign(partition, offset)
+            if reading is not None:
+                reading()
+
+        self._submit(command)
+
+    def unassign(self, partition: TopicPartition) -> None:
+        """From any thread: stop reading *partition*; what was not delivered is dropped."""
+
+        def command() -> None:
+            if self._assigned.pop(partition, None) is not None:
+                self._reader_now().unassign([partition])
+
+        self._submit(command)
+
+    def run(self, function: Callable[[Reader], None]) -> None:
+        """From any thread: run *function* in the fetcher's thread, with its reader."""
+        self._submit(lambda: function(self._reader_now()))
+
+    def wake(self) -> None:
+        """From any thread: the sink may take more than before."""
+        self._news.set()
+        if self._polling:
+            reader = self._reader
+            if reader is not None:
+                reader.wakeup()
+
+    def stop(self, timeout: float) -> bool:
+        """Stop and close the reader; ``False`` if the thread did not end within *timeout*."""
+        self._stopping = True
+        self._news.set()
+        reader = self._reader
+        if reader is not None:
+            reader.interrupt()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def unwrap(self) -> Any:
+        """The client library's own consumer, or ``None`` before the first assignment."""
+        reader = self._reader
+        return None if reader is None else reader.unwrap()
+
+    def _submit(self, command: Callable[[], None]) -> None:
+        self._commands.append(command)
+        self.wake()
+
+    # Everything below runs in the fetcher's thread.
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._step()
+            except Interrupted:
+                break
+            except TransportError as error:
+                self._note(error, "reading failed, trying again: %s", error)
+            except Exception as error:  # noqa: BLE001  whatever broke the reader, reading starts over
+                self._note(error, "the fetcher failed, starting over with a new connection")
+                self._drop_reader()
+        self._drop_reader()
+
+    def _note(self, error: BaseException, text: str, *arguments: Any) -> None:
+        self.last_error = error
+        if not self._stopping:
+            logger.warning(text, *arguments, exc_info=None if arguments else error)
+            self._news.wait(_ERROR_BACKOFF_SECONDS)
+
+    def _step(self) -> None:
+        self._run_commands()
+        self._find_lost_positions()
+        self._deliver_held()
+        if all(a.held or a.unpositioned_until is not None for a in self._assigned.values()):
+            self._wait_for_news()
+            return
+        self._pause_what_is_held()
+        self._poll()
+
+    def _run_commands(self) -> None:
+        while self._commands:
+            self._commands.popleft()()
+
+    def _wait_for_news(self) -> None:
+        """Backpressure is not polling: nothing expires, and nothing buffered is lost."""
+        self._news.wait(_POLL_SECONDS)
+        self._news.clear()
+        self.last_poll = time.monotonic()
+
+    def _deliver_held(self) -> None:
+        for partition, assigned in self._assigned.items():
+            if assigned.held:
+                records = list(assigned.held)
+                taken = self._sink.deliver(partition, assigned.token, records)
+                for _ in range(taken):
+                    assigned.held.popleft()
+
+    def _pause_what_is_held(self) -> None:
+        reader = self._reader_now()
+        for partition, assigned in self._assigned.items():
+            if assigned.held and not assigned.paused:
+                reader.pause(partition)
+                assigned.paused = True
+            elif assigned.paused and not assigned.held:
+                reader.resume(partition, assigned.next_offset)
+                assigned.paused = False
+
+    def _poll(self) -> None:
+        reader = self._reader_now()
+        self._news.clear()
+        self._polling = True
+        try:
+            # A command or a wake that came before `_polling` was set has not woken the reader.
+            timeout = 0.0 if self._commands or self._stopping else _POLL_SECONDS
+            fetched = reader.poll(timeout, _MAX_POLL_RECORDS)
+        except OffsetOutOfRange as error:
+            self._lose_positions(error.positions)
+            return
+        finally:
+            self._polling = False
+            self.last_poll = time.monotonic()
+        for partition, records in fetched.items():
+            self._deliver(partition, records)
+
+    def _deliver(self, partition: TopicPartition, records: list[Record]) -> None:
+        assigned = self._assigned.get(partition)
+        if assigned is None:
+            return
+        assigned.next_offset = records[-1].offset + 1
+        taken = self._sink.deliver(partition, assigned.token, records)
+        assigned.held.extend(records[taken:])
+
+    def _lose_positions(self, positions: Mapping[TopicPartition, int]) -> None:
+        reader = self._reader_now()
+        for partition, offset in positions.items():
+            logger.warning(
+                "%s: offset %d is not in the log any more, going on at its beginning",
+                partition,
+                offset,
+            )
+            assigned = self._assigned.get(partition)
+            if assigned is not None:
+                reader.unassign([partition])
+                assigned.unpositioned_until = time.monotonic()
+
+    def _find_lost_positions(self) -> None:
+        now = time.monotonic()
+        lost = {
+            partition: EARLIEST
+            for partition, assigned in self._assigned.items()
+            if assigned.unpositioned_until is not None and assigned.unpositioned_until <= now
+        }
+        if not lost:
+            return
+        found = self._admin.offsets(lost, _LOOKUP_SECONDS)
+        for partition in lost:
+            assigned = self._assigned[partition]
+            offset = found.get(partition)
+            if offset is None:
+                assigned.unpositioned_until = time.monotonic() + _ERROR_BACKOFF_SECONDS
+            else:
+                assigned.unpositioned_until = None
+                assigned.next_offset = offset
+                self._reader_now().assign(partition, offset)
+
+    def _reader_now(self) -> Reader:
+        if self._reader is None:
+            reader = self._make_reader()
+            for partition, assigned in self._assigned.items():
+                assigned.paused = False
+                if assigned.unpositioned_until is None:
+                    reader.assign(partition, assigned.next_offset)
+            self._reader = reader
+        if self._stopping:
+            raise Interrupted
+        return self._reader
+
+    def _drop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        try:
+            reader.close()
+        except Exception:
+            logger.warning("a reader did not close cleanly", exc_info=True)

@@ -1,0 +1,31 @@
+"""Telling a hiccup from an outage. Pure."""
+
+from __future__ import annotations
+
+__all__ = ["Outage"]
+
+
+class Outage:
+    """Trouble counts once it lasted; connections that are merely slow to open are none.
+
+    :param grace: seconds of trouble that are still no outage.
+    """
+
+    def __init__(self, grace: float = 1.0) -> None:
+        self._grace = grace
+        self._since: float | None = None
+        self._told = False
+
+    def trouble(self, now: float) -> bool:
+        """There is trouble at *now*; ``True`` the first time that it has lasted."""
+        if self._since is None:
+            self._since = now
+        if self._told or now - self._since < self._grace:
+            return False
+        self._told = True
+        return True
+
+    def over(self) -> None:
+        """All is well."""
+        self._since = None
+        self._told = False
