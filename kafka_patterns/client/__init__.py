@@ -1,0 +1,1 @@
+"""The client: requests that wait for their reply, and events."""

@@ -1,0 +1,178 @@
+"""Requests that wait for their replies: correlation id to slot. Pure: no thread, no clock."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Protocol
+
+import attrs
+
+from kafka_patterns.errors import TooManyPendingRequests
+from kafka_patterns.message import Record, TopicPartition
+
+__all__ = ["FutureSlot", "PendingRequests", "Reply", "ReplySlot", "Slot", "StreamSlot"]
+
+
+@attrs.frozen
+class Reply:
+    """One record that answers a request, as far as its headers tell.
+
+    :param error: the remote error object or text; ``None`` if it is no error.
+    :param last: nothing follows.
+    """
+
+    record: Record
+    error: Any = None
+    last: bool = False
+
+    @property
+    def is_bare_end(self) -> bool:
+        """Whether it only ends a stream that had values before."""
+        return self.last and self.error is None and self.record.value is None
+
+
+class Slot(Protocol):
+    """Where one request waits."""
+
+    partition: TopicPartition
+
+    def deliver(self, reply: Reply) -> bool:
+        """Take a reply, in the fetcher's thread; ``True`` if the request has ended."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """End with *error*, unless it has ended."""
+        ...
+
+
+class ReplySlot:
+    """A caller blocked in ``send``: an event, set by the first reply or an error."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.event = threading.Event()
+        self.reply: Reply | None = None
+        self.error: BaseException | None = None
+
+    def deliver(self, reply: Reply) -> bool:
+        self.reply = reply
+        self.event.set()
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        if self.reply is None:
+            self.error = error
+        self.event.set()
+
+
+class FutureSlot:
+    """A future of ``send_future``; it ends with the first reply, still undecoded."""
+
+    def __init__(self, partition: TopicPartition, future: Future[Any]) -> None:
+        self.partition = partition
+        self.future = future
+
+    def deliver(self, reply: Reply) -> bool:
+        try:
+            self.future.set_result(reply)
+        except InvalidStateError:
+            pass  # cancelled meanwhile
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            pass  # cancelled meanwhile
+
+
+class StreamSlot:
+    """The unread replies of ``stream``, and how it ended."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.condition = threading.Condition()  # guards the three below
+        self.unread: deque[Reply] = deque()
+        self.error: BaseException | None = None
+        self.ended = False
+
+    def deliver(self, reply: Reply) -> bool:
+        with self.condition:
+            if not self.ended:
+                self.unread.append(reply)
+                self.ended = reply.last
+                self.condition.notify()
+        return reply.last
+
+    def fail(self, error: BaseException) -> None:
+        with self.condition:
+            if not self.ended:
+                self.error = error
+                self.ended = True
+            self.condition.notify()
+
+
+class PendingRequests:
+    """All requests of one client that wait for a reply.
+
+    :param limit: how many may wait at once.
+    :param partition_idle: called, outside the lock, when the last request that named a
+        reply partition has ended.
+    """
+
+    def __init__(self, limit: int, partition_idle: Callable[[TopicPartition], None]) -> None:
+        self._limit = limit
+        self._partition_idle = partition_idle
+        self._lock = threading.Lock()  # guards the two below
+        self._slots: dict[bytes, Slot] = {}
+        self._waiting_on: Counter[TopicPartition] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def add(self, correlation_id: bytes, slot: Slot) -> None:
+        """Wait for replies with *correlation_id*.
+
+        :raises TooManyPendingRequests: if the limit is reached.
+        """
+        with self._lock:
+            if len(self._slots) >= self._limit:
+                raise TooManyPendingRequests(
+                    f"{self._limit} requests are waiting for their replies: raise "
+                    "reply.max_pending, or send fewer at once"
+                )
+            self._slots[correlation_id] = slot
+            self._waiting_on[slot.partition] += 1
+
+    def get(self, correlation_id: bytes) -> Slot | None:
+        """The slot that waits for *correlation_id*."""
+        return self._slots.get(correlation_id)
+
+    def remove(self, correlation_id: bytes) -> Slot | None:
+        """Wait no longer; returns the slot if it was still waiting."""
+        with self._lock:
+            slot = self._slots.pop(correlation_id, None)
+            if slot is None:
+                return None
+            self._waiting_on[slot.partition] -= 1
+            idle = not self._waiting_on[slot.partition]
+            if idle:
+                del self._waiting_on[slot.partition]
+        if idle:
+            self._partition_idle(slot.partition)
+        return slot
+
+    def is_waiting_on(self, partition: TopicPartition) -> bool:
+        """Whether a request waits for a reply in *partition*."""
+        return partition in self._waiting_on
+
+    def remove_all(self) -> list[Slot]:
+        """Forget everything; returns what was waiting."""
+        with self._lock:
+            slots = list(self._slots.values())
+            self._slots.clear()
+            self._waiting_on.clear()
+        return slots

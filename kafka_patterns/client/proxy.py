@@ -1,0 +1,495 @@
+"""The client: requests that wait for their reply, and events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar, overload
+
+from kafka_patterns.client.connection import Connection
+from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, Slot, StreamSlot
+from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
+from kafka_patterns.client.requests import RequestWriter, new_correlation_id
+from kafka_patterns.consuming.callbacks import CallbackThread
+from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver, wait_for_send
+from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import (
+    ClientClosed,
+    ConfigurationError,
+    KafkaPatternsError,
+    NotConnected,
+    NotSubscribedToReply,
+    RequestTimeout,
+    SendFailed,
+)
+from kafka_patterns.message import EncodedMessage, RecordMetadata, TopicPartition
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.patterns import reply_topic
+from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.status import KafkaStatus, StatusStream
+
+__all__ = ["ClientKafkaProxy"]
+
+T = TypeVar("T")
+
+_CLOSE_SECONDS = 10.0
+
+
+class ClientKafkaProxy:
+    """Sends requests and events; any number of threads may share one.
+
+    It connects at the first use, or at :meth:`connect`, or as a context manager. Every request
+    ends: with its reply, the remote error, :class:`~kafka_patterns.RequestTimeout`,
+    :class:`~kafka_patterns.SendFailed` or :class:`~kafka_patterns.ClientClosed`.
+
+    :param options: a mapping or :class:`~kafka_patterns.KafkaOptions`.
+    :raises ConfigurationError: for options that cannot work.
+    """
+
+    role_postfix = "-client"
+
+    def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
+        self.options = KafkaOptions.of(options)
+        self._name = f"kafka-patterns-{self.client_id}"
+        self._callbacks = CallbackThread(f"{self._name}-callbacks")
+        self._timers = Timers(f"{self._name}-deadlines")
+        self._status = StatusStream(self._callbacks.submit)
+        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        self._writer = RequestWriter(self._serialization)
+        self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
+        self._reply_topics: set[str] = set()
+        self._lifecycle = threading.RLock()  # held while connecting and closing
+        self._connection: Connection | None = None
+        self._closed = False
+
+    @property
+    def client_id(self) -> str:
+        """The client id on the wire; override it to change what is appended."""
+        return self.options.client_id_for(self.role_postfix)
+
+    @property
+    def group_id(self) -> str:
+        """The group id on the wire; override it to change what is appended."""
+        return self.options.group_id_for(self.role_postfix)
+
+    def get_response_pattern_name(self, pattern: str) -> str:
+        """The reply topic of a pattern: ``<pattern>.reply``; override it to use another."""
+        return reply_topic(pattern)
+
+    @property
+    def status(self) -> StatusStream:
+        """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
+        return self._status
+
+    def subscribe_to_response_of(self, pattern: Any) -> None:
+        """Read the replies to *pattern*; call it before :meth:`connect`.
+
+        :raises ConfigurationError: if the client is connected already, or only produces, or
+            the pattern makes no legal topic name.
+        """
+        topic = self._writer.topic(pattern)
+        replies = self._writer.topic(self.get_response_pattern_name(topic))
+        if self.options.producer_only_mode:
+            raise ConfigurationError(
+                f"producer_only_mode is on, so replies to {topic!r} cannot be read: turn it off "
+                "for requests"
+            )
+        with self._lifecycle:
+            if self._connection is not None and replies not in self._reply_topics:
+                raise ConfigurationError(
+                    f"subscribe_to_response_of({topic!r}) came after connect(): call it before, "
+                    "or close() and connect() again"
+                )
+            self._reply_topics.add(replies)
+
+    def use_serializers(
+        self,
+        pattern: Any,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+    ) -> None:
+        """Give *pattern* a serializer for requests and events, a deserializer for replies."""
+        self._serialization.use(self._writer.topic(pattern), serializer, deserializer)
+
+    # Lifecycle
+
+    def connect(self) -> ClientKafkaProxy:
+        """Connect, and return when requests can be sent. Idempotent; also after ``close``.
+
+        :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
+        :raises GroupError: if the consumer group does not accept this client.
+        """
+        with self._lifecycle:
+            if self._connection is None:
+                self._closed = False
+                self._callbacks.reopen()
+                self._connection = self._open()
+            return self
+
+    def _open(self) -> Connection:
+        # The base is imported by the first connect, not by importing or constructing.
+        from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
+
+        connection = Connection(
+            self.options,
+            KafkaPythonTransport(self.options, self.client_id),
+            self._pending,
+            self.group_id,
+            self._name,
+            self._status.set,
+        )
+        try:
+            connection.open(self._reply_topics)
+        except BaseException:
+            self._status.set(KafkaStatus.DISCONNECTED)
+            connection.close(1.0)
+            raise
+        return connection
+
+    def close(self, timeout: float = _CLOSE_SECONDS) -> None:
+        """Flush, end every pending request with ``ClientClosed``, leave the group. Idempotent.
+
+        :param timeout: seconds it may take at most, also when the broker is gone.
+        """
+        with self._lifecycle:
+            self._closed = True
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            for slot in self._pending.remove_all():
+                slot.fail(ClientClosed("the client was closed before the reply came"))
+            connection.close(timeout)
+            self._status.set(KafkaStatus.STOPPED)
+            self._timers.close(1.0)
+            self._callbacks.close(1.0)
+
+    def __enter__(self) -> ClientKafkaProxy:
+        return self.connect()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connected(self) -> Connection:
+        connection = self._connection
+        if connection is not None:
+            return connection
+        with self._lifecycle:
+            if self._closed:
+                raise ClientClosed("the client is closed: connect() opens it again")
+            self.connect()
+            assert self._connection is not None
+            return self._connection
+
+    # Requests
+
+    @overload
+    def send(self, pattern: Any, data: Any, *, timeout: float | None = None) -> Any: ...
+
+    @overload
+    def send(
+        self, pattern: Any, data: Any, *, timeout: float | None = None, returns: type[T]
+    ) -> T: ...
+
+    def send(
+        self, pattern: Any, data: Any, *, timeout: float | None = None, returns: Any = None
+    ) -> Any:
+        """Send a request and wait for its first reply.
+
+        :param pattern: the topic; its replies must be subscribed to.
+        :param data: the payload; ``None`` is a Kafka null, :class:`~kafka_patterns.Message`
+            sets key and headers.
+        :param timeout: seconds to wait; ``reply.timeout_ms`` if not given.
+        :param returns: the type of the reply, structured strictly; the parsed value if not
+            given.
+        :raises RpcException: the remote error.
+        :raises RequestTimeout: if no reply came in time.
+        :raises SendFailed: if the broker did not take the request.
+        :raises ClientClosed: if the client closes meanwhile.
+        :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
+        :raises NoReplyPartition: if this instance holds no reply partition.
+        :raises ReplyPayloadError: if the reply is not valid for *returns*.
+        :raises PayloadError: if *data* cannot be written.
+        """
+        timeout = self._reply_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        slot, forget = self._request(topic, data, timeout, ReplySlot)
+        assert isinstance(slot, ReplySlot)
+        try:
+            slot.event.wait(timeout)
+        finally:
+            forget()
+        if slot.error is not None:
+            raise slot.error
+        if slot.reply is None:
+            raise self._timed_out(topic, timeout)
+        return ReplyReader(self._serialization, topic, returns).read(slot.reply)
+
+    def send_future(
+        self, pattern: Any, data: Any, *, timeout: float | None = None, returns: Any = None
+    ) -> Future[Any]:
+        """Send a request; the future ends as :meth:`send` would. Cancelling frees its place.
+
+        Takes and raises what :meth:`send` does, except that everything known only later is the
+        future's exception.
+        """
+        timeout = self._reply_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        reader = ReplyReader(self._serialization, topic, returns)
+        future = ReplyFuture(reader, self._callbacks.submit)
+        slot, forget = self._request(
+            topic, data, timeout, lambda partition: FutureSlot(partition, future)
+        )
+        timer = self._timers.at(
+            time.monotonic() + timeout, lambda: slot.fail(self._timed_out(topic, timeout))
+        )
+
+        def ended(_: Future[Any]) -> None:
+            timer.cancel()
+            forget()
+
+        Future.add_done_callback(future, ended)
+        return future
+
+    def stream(
+        self,
+        pattern: Any,
+        data: Any,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        returns: Any = None,
+    ) -> ReplyStream:
+        """Send a request and iterate over all its replies.
+
+        :param timeout: seconds to wait for each reply; ``reply.timeout_ms`` if not given.
+        :param total_timeout: seconds for all of them together; no bound if not given.
+        :param returns: the type of each reply.
+
+        The request is sent at once. The iterator raises what :meth:`send` raises; closing it
+        early, also as a context manager, frees its place.
+        """
+        timeout = self._reply_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        started = time.monotonic()
+        slot, forget = self._request(
+            topic, data, timeout if total_timeout is None else total_timeout, StreamSlot
+        )
+        assert isinstance(slot, StreamSlot)
+        return ReplyStream(
+            slot,
+            ReplyReader(self._serialization, topic, returns),
+            topic,
+            forget,
+            item_timeout=timeout,
+            deadline=None if total_timeout is None else started + total_timeout,
+        )
+
+    def _request(
+        self,
+        topic: str,
+        data: Any,
+        timeout: float,
+        make_slot: Callable[[TopicPartition], Slot],
+    ) -> tuple[Slot, Callable[[], bool]]:
+        """Send a request; returns where its replies arrive, and how to forget it."""
+        replies = self.get_response_pattern_name(topic)
+        if replies not in self._reply_topics:
+            raise self._not_subscribed(topic, replies)
+        connection = self._connected()
+        message = self._writer.event(topic, data)
+        correlation_id = new_correlation_id()
+        slot = connection.partitions.enlist(replies, correlation_id, make_slot)
+
+        def forget() -> bool:
+            return self._pending.remove(correlation_id) is not None
+
+        try:
+            if self._connection is not connection:
+                raise ClientClosed("the client was closed meanwhile")
+            request = self._writer.request(message, correlation_id, slot.partition, timeout)
+            sent = self._producer(connection).send(topic, request, timeout=timeout)
+        except BaseException:
+            forget()
+            raise
+
+        def send_ended(future: Future[RecordMetadata]) -> None:
+            error = future.exception()
+            if error is not None and forget():
+                slot.fail(error)
+
+        sent.add_done_callback(send_ended)
+        return slot, forget
+
+    def _not_subscribed(self, topic: str, replies: str) -> Exception:
+        if self.options.producer_only_mode:
+            return NotSubscribedToReply(
+                f"send({topic!r}) needs a reply, but producer_only_mode is on: this client has no "
+                "consumer. Use emit(), or turn producer_only_mode off"
+            )
+        return NotSubscribedToReply(
+            f"the reply topic {replies!r} is not read: call "
+            f"subscribe_to_response_of({topic!r}) before connect()"
+        )
+
+    def _reply_timeout(self, timeout: float | None) -> float:
+        return self.options.reply.timeout_ms / 1000 if timeout is None else timeout
+
+    def _timed_out(self, topic: str, timeout: float) -> RequestTimeout:
+        return RequestTimeout(
+            f"no reply to {topic!r} within {timeout:g} s: its server may be down, slow or not "
+            "subscribed; the request may still be worked on"
+        )
+
+    def _partition_idle(self, partition: TopicPartition) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.partitions.partition_idle(partition)
+
+    # Events
+
+    def emit(self, pattern: Any, data: Any, *, timeout: float | None = None) -> RecordMetadata:
+        """Send an event; return once the broker has it, with the position it got.
+
+        :param data: the payload; ``None`` is a Kafka null.
+        :param timeout: seconds until the broker must have it; ``send.timeout_ms`` if not given.
+        :raises SendFailed: if the broker did not take it.
+        :raises PayloadError: if *data* cannot be written.
+        """
+        timeout = self._send_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        connection = self._connected()
+        message = self._writer.event(topic, data)
+        sent = self._producer(connection).send(topic, message, timeout=timeout)
+        return wait_for_send(sent, topic, timeout)
+
+    def emit_future(
+        self, pattern: Any, data: Any, *, timeout: float | None = None
+    ) -> Future[RecordMetadata]:
+        """Send an event; the future ends when the broker has it, or with ``SendFailed``.
+
+        Never waits for the network, once connected. Callbacks run on the callback thread.
+        """
+        timeout = self._send_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        connection = self._connected()
+        message = self._writer.event(topic, data)
+        result = EmitFuture(self._callbacks.submit)
+        self._producer(connection).send(topic, message, timeout=timeout).add_done_callback(
+            result.follow
+        )
+        return result
+
+    def emit_batch(
+        self, pattern: Any, items: Iterable[Any], *, timeout: float | None = None
+    ) -> list[RecordMetadata]:
+        """Send many events; return once the broker has all, with the positions in their order.
+
+        All items are serialized before the first is sent.
+
+        :raises SendFailed: if any was not taken; ``results`` has one entry per item, its
+            position or its error.
+        """
+        timeout = self._send_timeout(timeout)
+        topic = self._writer.topic(pattern)
+        connection = self._connected()
+        messages = [self._writer.event(topic, item) for item in items]
+        producer = self._producer(connection)
+        futures = [producer.send(topic, message, timeout=timeout) for message in messages]
+        deadline = time.monotonic() + timeout
+        results = [_outcome(future, topic, deadline) for future in futures]
+        failed = [result for result in results if isinstance(result, SendFailed)]
+        if failed:
+            raise SendFailed(
+                f"{len(failed)} of {len(results)} messages for topic {topic!r} were not taken; "
+                f"the first: {failed[0]}",
+                outcome_unknown=any(error.outcome_unknown for error in failed),
+                results=results,
+            )
+        return [result for result in results if isinstance(result, RecordMetadata)]
+
+    def _send_timeout(self, timeout: float | None) -> float:
+        return self.options.send.timeout_ms / 1000 if timeout is None else timeout
+
+    # Drivers
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """A thread-safe face of the producer.
+
+        :raises NotConnected: before ``connect``.
+        """
+        producer = self._producer(self._connection)
+        return ProducerDriver(producer, self._encode_for_topic, self._send_timeout(None))
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """A thread-safe face of the consumer.
+
+        :raises NotConnected: before ``connect``, or if there is none.
+        """
+        connection = self._connection
+        if connection is None or connection.fetcher is None:
+            raise NotConnected(
+                "there is no consumer: call connect() first, after subscribe_to_response_of()"
+            )
+        return ConsumerDriver(connection.membership, connection.fetcher)
+
+    def run_on_consumer_thread(
+        self, function: Callable[[Any], T], timeout: float | None = None
+    ) -> T:
+        """Run *function* with the group's ``KafkaConsumer`` in the thread that owns it."""
+        return self.consumer.run_on_consumer_thread(function, timeout)
+
+    def unwrap(self) -> tuple[Any, Any, Any]:
+        """kafka-python's own objects: producer, member and fetcher (``None`` where absent).
+
+        :raises NotConnected: before ``connect``.
+        """
+        connection = self._connection
+        producer = self._producer(connection).unwrap()
+        assert connection is not None
+        if connection.fetcher is None:
+            return (producer, None, None)
+        return (producer, *self.consumer.unwrap())
+
+    def _producer(self, connection: Connection | None) -> Any:
+        if connection is None or connection.producer is None:
+            raise NotConnected("the client is not connected: call connect() first")
+        return connection.producer
+
+    def _encode_for_topic(self, topic: str, payload: Any) -> EncodedMessage:
+        return self._writer.event(self._writer.topic(topic), payload)
+
+
+class EmitFuture(Future[RecordMetadata]):
+    """A future of ``emit_future``; its done callbacks run on the client's callback thread."""
+
+    def __init__(self, submit: Callable[[Callable[[], object]], None]) -> None:
+        super().__init__()
+        self._submit = submit
+
+    def follow(self, sent: Future[RecordMetadata]) -> None:
+        """End as *sent* ended."""
+        if not self.set_running_or_notify_cancel():
+            return
+        error = sent.exception()
+        if error is None:
+            self.set_result(sent.result())
+        else:
+            self.set_exception(error)
+
+    def add_done_callback(self, fn: Callable[[Future[RecordMetadata]], object]) -> None:
+        """Call *fn* with this future on the client's callback thread once it is done."""
+        super().add_done_callback(lambda future: self._submit(lambda: fn(future)))
+
+
+def _outcome(
+    future: Future[RecordMetadata], topic: str, deadline: float
+) -> RecordMetadata | KafkaPatternsError:
+    try:
+        return wait_for_send(future, topic, max(0.0, deadline - time.monotonic()))
+    except KafkaPatternsError as error:
+        return error

@@ -1,0 +1,155 @@
+"""What a caller gets from the replies: a value, a future, an iterator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from kafka_patterns.client.pending import Reply, StreamSlot
+from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeout, RpcException
+from kafka_patterns.serialization.registry import Serialization
+
+__all__ = ["ReplyFuture", "ReplyReader", "ReplyStream"]
+
+T = TypeVar("T")
+
+
+class ReplyReader:
+    """Reads the replies to one request as ``returns=`` asks; in the caller's thread."""
+
+    def __init__(self, serialization: Serialization, topic: str, returns: Any) -> None:
+        self._serialization = serialization
+        self._topic = topic
+        self._returns = returns
+
+    def read(self, reply: Reply) -> Any:
+        """The value of *reply*.
+
+        :raises RpcException: if it is an error.
+        :raises ReplyPayloadError: if it cannot be read, or is not valid for ``returns=``.
+        """
+        if reply.error is not None:
+            raise RpcException(reply.error)
+        try:
+            return self._serialization.read(reply.record, self._returns, pattern=self._topic)
+        except PayloadError as error:
+            raise ReplyPayloadError(
+                f"the reply to {self._topic!r} does not fit: {error}"
+            ) from error
+
+
+class ReplyFuture(Future[Any]):
+    """A future whose reply is decoded by whoever asks for the result.
+
+    So neither a slow deserializer nor one that fails touches the thread that reads replies.
+    Done callbacks run on the client's callback thread.
+    """
+
+    def __init__(self, reader: ReplyReader, submit: Callable[[Callable[[], object]], None]) -> None:
+        super().__init__()
+        self._reader = reader
+        self._submit = submit
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The reply, read as ``returns=`` asks; raises as ``send`` does."""
+        return self._reader.read(super().result(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What :meth:`result` would raise."""
+        error = super().exception(timeout)
+        if error is not None:
+            return error
+        try:
+            self.result(timeout)
+        except Exception as read_error:  # noqa: BLE001  what result() raises is what exception() returns
+            return read_error
+        return None
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Call *fn* with this future on the client's callback thread once it is done."""
+        super().add_done_callback(lambda future: self._submit(lambda: fn(future)))
+
+
+class ReplyStream(Iterator[Any]):
+    """The replies to one request, one by one. Closing it early frees its place.
+
+    :param item_timeout: seconds to wait for each item.
+    :param deadline: monotonic time at which the whole stream ends, or ``None``.
+    """
+
+    def __init__(
+        self,
+        slot: StreamSlot,
+        reader: ReplyReader,
+        topic: str,
+        forget: Callable[[], object],
+        *,
+        item_timeout: float,
+        deadline: float | None,
+    ) -> None:
+        self._slot = slot
+        self._reader = reader
+        self._topic = topic
+        self._forget = forget
+        self._item_timeout = item_timeout
+        self._deadline = deadline
+        self._had_items = False
+        self._closed = False
+
+    def __iter__(self) -> ReplyStream:
+        return self
+
+    def __next__(self) -> Any:
+        if self._closed:
+            raise StopIteration
+        try:
+            reply = self._next_reply()
+            if reply is None or (reply.is_bare_end and self._had_items):
+                self.close()
+                raise StopIteration
+            self._had_items = True
+            return self._reader.read(reply)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _next_reply(self) -> Reply | None:
+        """The next reply, or ``None`` after the last one."""
+        until = time.monotonic() + self._item_timeout
+        if self._deadline is not None:
+            until = min(until, self._deadline)
+        slot = self._slot
+        with slot.condition:
+            while True:
+                if slot.unread:
+                    return slot.unread.popleft()
+                if slot.error is not None:
+                    raise slot.error
+                if slot.ended:
+                    return None
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise RequestTimeout(self._timeout_text())
+                slot.condition.wait(left)
+
+    def _timeout_text(self) -> str:
+        what = "no further reply" if self._had_items else "no reply"
+        return f"{what} to {self._topic!r} came in time; the request may still be worked on"
+
+    def close(self) -> None:
+        """Wait for no more replies; what still comes is dropped."""
+        self._closed = True
+        self._forget()
+
+    def __enter__(self) -> ReplyStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._forget()

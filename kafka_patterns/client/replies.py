@@ -1,0 +1,78 @@
+"""From fetched records to waiting requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import Any
+
+from kafka_patterns import headers
+from kafka_patterns.client.pending import PendingRequests, Reply
+from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.serialization.error_header import decode_error
+
+__all__ = ["ReplyRouter", "read_reply"]
+
+logger = logging.getLogger("kafka_patterns.replies")
+
+
+def read_reply(record: Record) -> Reply:
+    """What the headers of a reply say, by NestJS's rules.
+
+    Presence counts, not the value: an error header ends the request; if it is empty or null,
+    without an error and without a value.
+    """
+    if record.has_header(headers.ERROR):
+        error = decode_error(record.header(headers.ERROR))
+        return Reply(record._replace(value=None), error=error or None, last=True)
+    return Reply(record, last=record.has_header(headers.IS_DISPOSED))
+
+
+class ReplyRouter:
+    """The fetcher's sink on the client's side: every record to its own request, or counted.
+
+    Replies to requests that ended or were never ours are dropped: several instances may read
+    one partition, and a reply may come late or twice.
+    """
+
+    def __init__(self, pending: PendingRequests) -> None:
+        self._pending = pending
+        self._lock = threading.Lock()  # guards the counts
+        self._counts: Counter[str] = Counter()
+
+    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> int:
+        """Route *records*; takes them all."""
+        for record in records:
+            try:
+                self._route(record)
+            except Exception:
+                self._count("unreadable")
+                logger.warning(
+                    "a reply at %s offset %d could not be read", partition, record.offset,
+                    exc_info=True,
+                )  # fmt: skip
+        return len(records)
+
+    def _route(self, record: Record) -> None:
+        correlation_id = record.header(headers.CORRELATION_ID)
+        if correlation_id is None:
+            self._count("without_correlation_id")
+            return
+        slot = self._pending.get(correlation_id)
+        if slot is None:
+            self._count("not_awaited")
+            return
+        if slot.deliver(read_reply(record)):
+            self._pending.remove(correlation_id)
+        self._count("delivered")
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many replies were delivered, not awaited (late, twice, others'), unreadable."""
+        with self._lock:
+            return dict(self._counts)
