@@ -1,0 +1,101 @@
+"""Kafka microservices for synchronous, threaded Python, wire-compatible with NestJS."""
+
+from __future__ import annotations
+
+from kafka_patterns.client.proxy import ClientKafkaProxy
+from kafka_patterns.client.registry import (
+    Client,
+    ClientProxyFactory,
+    ClientRegistry,
+    ClientsModule,
+    Transport,
+)
+from kafka_patterns.errors import (
+    BrokersUnavailable,
+    ClientClosed,
+    CommitFailed,
+    ConfigurationError,
+    GroupError,
+    KafkaPatternsError,
+    KafkaRetriableException,
+    NoReplyPartition,
+    NotConnected,
+    NotSubscribedToReply,
+    PartitionLost,
+    PayloadError,
+    ReplyPayloadError,
+    RequestError,
+    RequestTimeout,
+    RpcException,
+    SendFailed,
+    TooManyPendingRequests,
+    TransportError,
+)
+from kafka_patterns.failures.filters import (
+    ExceptionFilter,
+    KafkaMaxRetryExceptionFilter,
+    use_filters,
+)
+from kafka_patterns.message import (
+    IncomingMessage,
+    Message,
+    OffsetAndMetadata,
+    Record,
+    RecordMetadata,
+    TopicPartition,
+)
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
+from kafka_patterns.server.context import KafkaContext
+from kafka_patterns.server.handlers import event_pattern, message_pattern
+from kafka_patterns.server.server import ExitCode, ServerKafka
+from kafka_patterns.status import KafkaStatus
+
+__all__ = [
+    "BrokersUnavailable",
+    "Client",
+    "ClientClosed",
+    "ClientKafkaProxy",
+    "ClientProxyFactory",
+    "ClientRegistry",
+    "ClientsModule",
+    "CommitFailed",
+    "ConfigurationError",
+    "Deserializer",
+    "ExceptionFilter",
+    "ExitCode",
+    "GroupError",
+    "IncomingMessage",
+    "JsonDeserializer",
+    "JsonSerializer",
+    "KafkaContext",
+    "KafkaMaxRetryExceptionFilter",
+    "KafkaOptions",
+    "KafkaPatternsError",
+    "KafkaRetriableException",
+    "KafkaStatus",
+    "Message",
+    "NoReplyPartition",
+    "NotConnected",
+    "NotSubscribedToReply",
+    "OffsetAndMetadata",
+    "PartitionLost",
+    "PayloadError",
+    "Record",
+    "RecordMetadata",
+    "ReplyPayloadError",
+    "RequestError",
+    "RequestTimeout",
+    "RpcException",
+    "SendFailed",
+    "Serializer",
+    "ServerKafka",
+    "TooManyPendingRequests",
+    "TopicPartition",
+    "Transport",
+    "TransportError",
+    "event_pattern",
+    "message_pattern",
+    "use_filters",
+]

@@ -1,0 +1,177 @@
+"""Exception filters: what a failed handler's exception becomes.
+
+A filter's ``catch`` returns the reply, or raises the error. It is asked for exceptions of the
+types in its ``exceptions`` (all, if it has none). Of the filters that apply, the nearest one
+decides alone: those of the function, then of its class, then the global ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
+from kafka_patterns.failures.attempts import attempts_before
+
+__all__ = [
+    "ExceptionFilter",
+    "FilterContext",
+    "KafkaMaxRetryExceptionFilter",
+    "check_filters",
+    "choose_filter",
+    "filters_of",
+    "use_filters",
+]
+
+logger = logging.getLogger("kafka_patterns.filters")
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+_FILTERS = "__kafka_patterns_filters__"
+_REMEMBERED_MESSAGES = 10_000
+
+
+class FilterContext(Protocol):
+    """What a filter may ask of the message; a ``KafkaContext`` in a running server."""
+
+    @property
+    def message(self) -> Any: ...
+
+    @property
+    def expects_reply(self) -> bool: ...
+
+    @property
+    def handler(self) -> str: ...
+
+
+@runtime_checkable
+class ExceptionFilter(Protocol):
+    """Anything with a ``catch``."""
+
+    def catch(self, exception: Exception, context: Any) -> Any:
+        """Return the reply, or raise the error; raising *exception* again leaves it as it is."""
+        ...
+
+
+def use_filters(*filters: ExceptionFilter) -> Callable[[Target], Target]:
+    """Decorate a handler, or a class of handlers, with exception filters.
+
+    :raises ConfigurationError: if one of them has no ``catch``.
+    """
+    check_filters(filters)
+
+    def decorate(target: Target) -> Target:
+        setattr(target, _FILTERS, (*filters, *filters_of(target)))
+        return target
+
+    return decorate
+
+
+def check_filters(filters: Iterable[Any]) -> None:
+    """Refuse what is no filter.
+
+    :raises ConfigurationError: names what lacks a ``catch``, or is a class.
+    """
+    for candidate in filters:
+        if isinstance(candidate, type):
+            raise ConfigurationError(
+                f"{candidate.__name__} is a class: pass an instance, {candidate.__name__}(...)"
+            )
+        if not isinstance(candidate, ExceptionFilter):
+            raise ConfigurationError(f"{candidate!r} has no catch(exception, context) method")
+
+
+def filters_of(target: Any) -> tuple[ExceptionFilter, ...]:
+    """The filters a function or class was decorated with."""
+    return tuple(getattr(target, _FILTERS, ()))
+
+
+def choose_filter(
+    filters: Sequence[ExceptionFilter], exception: Exception
+) -> ExceptionFilter | None:
+    """The first filter that wants exceptions of this type."""
+    for candidate in filters:
+        if isinstance(exception, getattr(candidate, "exceptions", Exception)):
+            return candidate
+    return None
+
+
+class KafkaMaxRetryExceptionFilter:
+    """Ends the redelivery of a message after a number of retries.
+
+    :param max_retries: allows one delivery and this many more. A ``retryCount`` or
+        ``retry-count`` header counts as that many deliveries before.
+    :param skip_handler: called once with the message that is given up; what it raises is
+        logged. The message is finished either way.
+
+    After that the offset moves on. A caller that waits for a reply gets the error.
+    """
+
+    def __init__(
+        self, max_retries: int, skip_handler: Callable[[Any], object] | None = None
+    ) -> None:
+        if type(max_retries) is not int or max_retries < 0:
+            raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
+        self.max_retries = max_retries
+        self.skip_handler = skip_handler
+        self._lock = threading.Lock()  # guards the failures below
+        self._failures: OrderedDict[tuple[Any, ...], int] = OrderedDict()
+
+    def catch(self, exception: Exception, context: FilterContext) -> Any:
+        """Raise *exception* while retries are left; then skip, and return."""
+        message = context.message
+        failures = self._count_failure(context)
+        if context.expects_reply and not isinstance(exception, KafkaRetriableException):
+            self._forget(context)
+            raise exception  # it is answered, not retried
+        if failures <= self.max_retries:
+            raise exception
+        self._forget(context)
+        self._skip(message, exception)
+        if context.expects_reply:
+            error = getattr(exception, "error", None) or str(exception)
+            raise RpcException(error) from exception
+        return None
+
+    def _count_failure(self, context: FilterContext) -> int:
+        place = _place(context)
+        with self._lock:
+            failures = self._failures.pop(place, attempts_before(context.message.headers)) + 1
+            self._failures[place] = failures
+            if len(self._failures) > _REMEMBERED_MESSAGES:
+                self._failures.popitem(last=False)
+        return failures
+
+    def _forget(self, context: FilterContext) -> None:
+        with self._lock:
+            self._failures.pop(_place(context), None)
+
+    def _skip(self, message: Any, exception: Exception) -> None:
+        logger.warning(
+            "%s[%d] offset %d is skipped after %d retries: %r",
+            message.topic,
+            message.partition,
+            message.offset,
+            self.max_retries,
+            exception,
+        )
+        if self.skip_handler is None:
+            return
+        try:
+            self.skip_handler(message)
+        except Exception:
+            logger.exception(
+                "the skip handler failed for %s[%d] offset %d",
+                message.topic,
+                message.partition,
+                message.offset,
+            )
+
+
+def _place(context: FilterContext) -> tuple[Any, ...]:
+    """One message as seen by one handler: several may fail on the same event."""
+    message = context.message
+    return (message.topic, message.partition, message.offset, context.handler)

@@ -1,0 +1,84 @@
+"""Opening what the group assigned: where to begin, committed before the first record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+
+from kafka_patterns.consuming.fetcher import Fetcher
+from kafka_patterns.errors import TransportError
+from kafka_patterns.message import OffsetAndMetadata, TopicPartition
+from kafka_patterns.server.ledger import Ledger
+from kafka_patterns.transport.base import EARLIEST, LATEST, Admin, Member
+
+__all__ = ["Assignments"]
+
+logger = logging.getLogger("kafka_patterns.assignments")
+
+_ANSWER_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
+
+
+class Assignments:
+    """The partitions this member was assigned, and those that are open. Membership's thread.
+
+    :param from_beginning: where a group begins that never committed.
+    """
+
+    def __init__(
+        self, ledger: Ledger, admin: Admin, fetcher: Fetcher, *, from_beginning: bool
+    ) -> None:
+        self._ledger = ledger
+        self._admin = admin
+        self._fetcher = fetcher
+        self._first = EARLIEST if from_beginning else LATEST
+        self._assigned: set[TopicPartition] | None = None
+        self._retry_at = 0.0
+
+    def set(self, partitions: Collection[TopicPartition]) -> None:
+        """The group decided."""
+        self._assigned = set(partitions)
+        self._retry_at = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the group decided and everything it assigned is being read."""
+        return self._assigned is not None and self._assigned <= set(self._ledger.partitions)
+
+    def open_missing(self, member: Member) -> None:
+        """Open what is assigned and not open; what cannot be opened now is tried again."""
+        missing = (self._assigned or set()) - set(self._ledger.partitions)
+        if not missing or time.monotonic() < self._retry_at:
+            return
+        try:
+            starts = self._starts(member, sorted(missing))
+        except TransportError as error:
+            logger.warning("partitions are not open yet, trying again: %s", error)
+            starts = {}
+        for partition, offset in starts.items():
+            assigned = self._ledger.open(partition, offset)
+            self._fetcher.assign(partition, offset, token=assigned)
+        if len(starts) < len(missing):
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def _starts(
+        self, member: Member, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Where to begin: the committed offsets, or else the first ones, committed right now.
+
+        Without that commit a group that begins at the end would begin at a later end after a
+        hand-over, and lose what came in between.
+        """
+        committed = member.committed(partitions, _ANSWER_SECONDS)
+        starts = {tp: entry.offset for tp, entry in committed.items() if entry is not None}
+        new = {tp: self._first for tp in partitions if tp not in starts}
+        if new:
+            found = self._admin.offsets(new, _ANSWER_SECONDS)
+            if found:
+                member.commit_now(
+                    {tp: OffsetAndMetadata(offset) for tp, offset in found.items()},
+                    _ANSWER_SECONDS,
+                )
+            starts.update(found)
+        return starts

@@ -1,0 +1,206 @@
+"""Handlers: how functions, methods and modules are marked, and what a mark means."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+import attrs
+
+from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.filters import ExceptionFilter, filters_of
+from kafka_patterns.patterns import normalize_pattern, validate_topic_name
+from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.server.binding import Binding, bind
+
+__all__ = [
+    "Handler",
+    "HandlerKind",
+    "HandlerMark",
+    "Ordering",
+    "event_pattern",
+    "handlers_of_controller",
+    "handlers_of_module",
+    "make_handler",
+    "message_pattern",
+]
+
+Ordering = Literal["partition", "key", "unordered"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_MARKS = "__kafka_patterns_marks__"
+_ORDERINGS = ("partition", "key", "unordered", None)
+
+
+class HandlerKind(enum.Enum):
+    """Whether a handler answers."""
+
+    MESSAGE = "message"
+    EVENT = "event"
+
+
+@attrs.frozen
+class HandlerMark:
+    """What a decorator says of a function."""
+
+    pattern: str
+    kind: HandlerKind
+    ordering: Ordering | None = None
+    serializer: Serializer | None = None
+    deserializer: Deserializer | None = None
+
+
+@attrs.frozen(eq=False)
+class Handler:
+    """A marked function with everything needed to call it.
+
+    :param owner: the controller it is a method of.
+    """
+
+    mark: HandlerMark
+    function: Callable[..., Any]
+    binding: Binding
+    owner: Any = None
+
+    @property
+    def filters(self) -> tuple[ExceptionFilter, ...]:
+        """Its own exception filters, then those of its class.
+
+        Asked at each failure: ``@use_filters`` may stand above the decorator that registers.
+        """
+        of_class = () if self.owner is None else filters_of(type(self.owner))
+        return filters_of(self.function) + of_class
+
+    @property
+    def name(self) -> str:
+        """The function's name, for logs and errors."""
+        return getattr(self.function, "__qualname__", repr(self.function))
+
+
+def message_pattern(
+    pattern: Any,
+    *,
+    ordering: Ordering | None = None,
+    serializer: Serializer | None = None,
+    deserializer: Deserializer | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a function as the handler of requests on *pattern*: what it returns is the reply.
+
+    :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
+        ``key`` if that is not given either.
+    :param serializer: writes the replies, instead of the server's.
+    :param deserializer: reads the payloads, instead of the server's.
+    :raises ConfigurationError: if *pattern* makes no legal topic name.
+    """
+    return _marker(HandlerKind.MESSAGE, pattern, ordering, serializer, deserializer)
+
+
+def event_pattern(
+    pattern: Any,
+    *,
+    ordering: Ordering | None = None,
+    deserializer: Deserializer | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a function as a handler of events on *pattern*; what it returns is dropped.
+
+    :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
+        ``partition`` if that is not given either.
+    :param deserializer: reads the payloads, instead of the server's.
+    :raises ConfigurationError: if *pattern* makes no legal topic name.
+    """
+    return _marker(HandlerKind.EVENT, pattern, ordering, None, deserializer)
+
+
+def _marker(
+    kind: HandlerKind,
+    pattern: Any,
+    ordering: Ordering | None,
+    serializer: Serializer | None,
+    deserializer: Deserializer | None,
+) -> Callable[[Function], Function]:
+    if ordering not in _ORDERINGS:
+        raise ConfigurationError(
+            f"ordering {ordering!r} is not one of 'partition', 'key' and 'unordered'"
+        )
+    patterns = pattern if isinstance(pattern, (list, tuple)) else [pattern]
+    topics = [normalize_pattern(one) for one in patterns]
+    for topic in topics:
+        validate_topic_name(topic)
+    marks = [HandlerMark(topic, kind, ordering, serializer, deserializer) for topic in topics]
+
+    def mark(function: Function) -> Function:
+        target: Any = function
+        if isinstance(function, (staticmethod, classmethod)):
+            target = function.__func__
+        # A list of its own: a subclass's override must not add to its parent's marks.
+        setattr(target, _MARKS, [*vars(target).get(_MARKS, []), *marks])
+        return function
+
+    return mark
+
+
+def marks_of(function: Any) -> list[HandlerMark]:
+    """The marks of a function, in the order of its decorators from the inside out."""
+    return list(getattr(function, _MARKS, ()))
+
+
+def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
+    """Bind *function*.
+
+    :raises ConfigurationError: if its signature fits no handler.
+    """
+    return Handler(mark, function, bind(function), owner)
+
+
+def handlers_of_controller(controller: Any) -> Iterator[Handler]:
+    """The handlers among the methods of *controller*, an instance of any class.
+
+    :raises ConfigurationError: if it is a class, or none of its methods is marked.
+    """
+    if inspect.isclass(controller):
+        raise ConfigurationError(
+            f"add_controller takes an instance: write add_controller({controller.__name__}())"
+        )
+    found = False
+    for name in _names_in_order(type(controller)):
+        if not marks_of(inspect.getattr_static(type(controller), name)) and not marks_of(
+            getattr(inspect.getattr_static(type(controller), name), "__func__", None)
+        ):
+            continue
+        method = getattr(controller, name)
+        for mark in marks_of(method):
+            found = True
+            yield make_handler(mark, method, controller)
+    if not found:
+        raise ConfigurationError(
+            f"no method of {type(controller).__name__} is marked with @message_pattern or "
+            "@event_pattern"
+        )
+
+
+def _names_in_order(cls: type) -> list[str]:
+    names: dict[str, None] = {}
+    for base in reversed(cls.__mro__):
+        names.update(dict.fromkeys(vars(base)))
+    return list(names)
+
+
+def handlers_of_module(module: ModuleType) -> Iterator[Handler]:
+    """The marked functions that *module* defines, in their order.
+
+    :raises ConfigurationError: if there is none.
+    """
+    found = False
+    for function in list(vars(module).values()):
+        if getattr(function, "__module__", None) == module.__name__:
+            for mark in marks_of(function):
+                found = True
+                yield make_handler(mark, function)
+    if not found:
+        raise ConfigurationError(
+            f"no function of module {module.__name__} is marked with @message_pattern or "
+            "@event_pattern"
+        )

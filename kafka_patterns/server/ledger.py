@@ -1,0 +1,136 @@
+"""The books of a server: what it was given to read, what it holds, what is finished."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+
+import attrs
+
+from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.offsets import OffsetTracker
+
+__all__ = ["AssignedPartition", "Ledger"]
+
+
+@attrs.define(eq=False)
+class AssignedPartition:
+    """One partition for as long as this member holds it without a break: one epoch.
+
+    The object is the epoch: whatever still refers to one that was given up is stale.
+    """
+
+    partition: TopicPartition
+    tracker: OffsetTracker
+    committed: int
+    lost: bool = False
+    held: int = 0
+    refused: bool = False
+
+
+class Ledger:
+    """All assigned partitions, and the bounds on what is held of them.
+
+    :param max_in_flight: records that may be held at once, shared fairly by the partitions.
+    :param max_in_flight_bytes: bytes of key and value that may be held at once.
+    """
+
+    def __init__(self, max_in_flight: int, max_in_flight_bytes: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._max_bytes = max_in_flight_bytes
+        self._lock = threading.Lock()  # guards everything below, and the partitions in it
+        self._partitions: dict[TopicPartition, AssignedPartition] = {}
+        self._bytes = 0
+        self._finished_since_commit = 0
+
+    def open(self, partition: TopicPartition, offset: int) -> AssignedPartition:
+        """Begin a new epoch of *partition* at *offset*, which is committed."""
+        assigned = AssignedPartition(partition, OffsetTracker(offset), offset)
+        with self._lock:
+            self._partitions[partition] = assigned
+        return assigned
+
+    def close(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
+        """End the epoch of *partitions*; returns those that were open."""
+        closed = []
+        with self._lock:
+            for partition in partitions:
+                assigned = self._partitions.pop(partition, None)
+                if assigned is not None:
+                    assigned.lost = True
+                    closed.append(assigned)
+        return closed
+
+    @property
+    def partitions(self) -> Collection[TopicPartition]:
+        """The partitions that are open."""
+        with self._lock:
+            return list(self._partitions)
+
+    def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:
+        """Take as many of *records*, in order, as there is room for.
+
+        A stale epoch takes them all and keeps none.
+        """
+        with self._lock:
+            if assigned.lost:
+                return []
+            room = self._quota() - assigned.held
+            taken: list[Record] = []
+            for record in records:
+                if len(taken) >= room or self._bytes >= self._max_bytes:
+                    assigned.refused = True
+                    break
+                taken.append(record)
+                assigned.held += 1
+                self._bytes += record.size
+                assigned.tracker.deliver(record.offset)
+            return taken
+
+    def _quota(self) -> int:
+        return max(1, self._max_in_flight // max(1, len(self._partitions)))
+
+    def release(self, assigned: AssignedPartition, record: Record) -> bool:
+        """*record* is held no longer; ``True`` if partitions wait for the room this made."""
+        with self._lock:
+            assigned.held -= 1
+            self._bytes -= record.size
+            if not any(p.refused for p in self._partitions.values()):
+                return False
+            low_bytes = self._bytes <= self._max_bytes // 2
+            wake = False
+            for other in self._partitions.values():
+                if other.refused and low_bytes and other.held <= self._quota() // 2:
+                    other.refused = False
+                    wake = True
+            return wake
+
+    def finish(self, assigned: AssignedPartition, offset: int) -> int:
+        """*offset* is finished; returns how many have been since the last commit."""
+        with self._lock:
+            if not assigned.lost:
+                assigned.tracker.finish(offset)
+                self._finished_since_commit += 1
+            return self._finished_since_commit
+
+    def committable(self) -> dict[AssignedPartition, OffsetAndMetadata]:
+        """The positions that moved since they were committed."""
+        with self._lock:
+            self._finished_since_commit = 0
+            return {
+                assigned: OffsetAndMetadata(assigned.tracker.position)
+                for assigned in self._partitions.values()
+                if assigned.tracker.position > assigned.committed
+            }
+
+    def committed(self, offsets: Mapping[AssignedPartition, OffsetAndMetadata]) -> None:
+        """The broker took *offsets*."""
+        with self._lock:
+            for assigned, (offset, _) in offsets.items():
+                assigned.committed = max(assigned.committed, offset)
+
+    @property
+    def held(self) -> int:
+        """Records held: queued, running, or waiting for their reply's acknowledgement."""
+        with self._lock:
+            return sum(assigned.held for assigned in self._partitions.values())

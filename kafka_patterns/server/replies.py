@@ -1,0 +1,318 @@
+"""Replies: to whom, with which headers, in which order, and finished by whose word.
+
+A worker hands a reply to the producer and goes on; the request is finished when the broker has
+acknowledged its last reply. What the broker refuses for what it is becomes an error reply; what
+fails on the way is sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import attrs
+
+from kafka_patterns import headers
+from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import PayloadError, SendFailed
+from kafka_patterns.message import EncodedMessage, HeaderPairs, Record, RecordMetadata
+from kafka_patterns.patterns import is_valid_topic_name
+from kafka_patterns.serialization.error_header import encode_error
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.transport.base import Producer
+
+__all__ = ["Replier", "Replies", "ReplyAddress", "default_allow_reply_topic", "read_address"]
+
+logger = logging.getLogger("kafka_patterns.replies")
+
+_RESEND_SECONDS = 1.0
+_HOLD_SECONDS = 0.01
+_PARTITION_BYTES = 4
+_PARTITION_DIGITS = 9
+
+
+@attrs.frozen
+class ReplyAddress:
+    """Where a caller waits. ``correlation_id`` is echoed byte for byte."""
+
+    topic: str
+    partition: int | None
+    correlation_id: bytes
+
+
+def read_address(record: Record) -> ReplyAddress | None:
+    """The return address of a request, or ``None`` if the record is an event.
+
+    A partition of ASCII digits is decimal (NestJS), else four bytes are a big-endian number
+    (Spring); anything else is no partition.
+    """
+    topic = record.header(headers.REPLY_TOPIC)
+    correlation_id = record.header(headers.CORRELATION_ID)
+    if not topic or not correlation_id:
+        return None
+    partition = _read_partition(record.header(headers.REPLY_PARTITION))
+    return ReplyAddress(topic.decode("utf-8", "replace"), partition, correlation_id)
+
+
+def _read_partition(raw: bytes | None) -> int | None:
+    if not raw:
+        return None
+    if raw.isdigit():
+        return int(raw) if len(raw) <= _PARTITION_DIGITS else None
+    if len(raw) == _PARTITION_BYTES and raw[0] < 0x80:
+        return int.from_bytes(raw, "big")
+    return None
+
+
+def default_allow_reply_topic(topic: str) -> bool:
+    """Reply topics end in ``.reply`` and are not internal."""
+    return topic.endswith(headers.REPLY_TOPIC_SUFFIX) and not topic.startswith("__")
+
+
+class Replier:
+    """Sends the replies of one server.
+
+    :param allow: which topics replies may go to; the address is the caller's word.
+    :param own_topics: never replied to.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        serialization: Serialization,
+        timers: Timers,
+        *,
+        allow: Callable[[str], bool],
+        own_topics: Callable[[], Any],
+        send_timeout: float,
+    ) -> None:
+        self._producer = producer
+        self._serialization = serialization
+        self._timers = timers
+        self._allow = allow
+        self._own_topics = own_topics
+        self._send_timeout = send_timeout
+        self._lock = threading.Lock()  # guards the counts
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str) -> None:
+        """Count an event by its name."""
+        with self._lock:
+            self._counts[name] += 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Replies sent, refused, failed, sent again."""
+        with self._lock:
+            return dict(self._counts)
+
+    def allows(self, address: ReplyAddress) -> bool:
+        """Whether a reply may go to *address*; a refusal is counted and logged."""
+        topic = address.topic
+        allowed = (
+            is_valid_topic_name(topic) and topic not in self._own_topics() and self._allow(topic)
+        )
+        if not allowed:
+            self.count("refused")
+            logger.warning(
+                "a caller asks for its reply in topic %.300r, which is not allowed: nothing is "
+                "sent. run.allow_reply_topic decides",
+                topic,
+            )
+        return allowed
+
+    def value(self, payload: Any, address: ReplyAddress, pattern: str) -> EncodedMessage:
+        """A reply with what a handler returned.
+
+        :raises PayloadError: if it cannot be written.
+        """
+        encoded = self._serialization.encode(payload, topic=address.topic, pattern=pattern)
+        return attrs.evolve(
+            encoded,
+            headers=_with(encoded.headers, headers.CORRELATION_ID, address.correlation_id),
+            partition=self._partition(address, encoded.partition),
+        )
+
+    def error(self, error: Any, address: ReplyAddress) -> EncodedMessage:
+        """A reply with an error: a null value and the error's header."""
+        pairs: HeaderPairs = [(headers.CORRELATION_ID, address.correlation_id)]
+        header = encode_error(error)
+        if header is not None:
+            pairs.append((headers.ERROR, header))
+        return EncodedMessage(
+            value=None, key=None, headers=pairs, partition=self._partition(address, None)
+        )
+
+    def _partition(self, address: ReplyAddress, by_handler: int | None) -> int | None:
+        """The caller's partition, if it exists; else the handler's choice."""
+        if address.partition is None:
+            return by_handler
+        known = self._producer.partitions(address.topic)
+        if known is not None and address.partition not in known:
+            self.count("partition_unknown")
+            return None
+        return address.partition
+
+    def send(
+        self,
+        message: EncodedMessage,
+        address: ReplyAddress,
+        acknowledged: Callable[[], None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        """Send a reply; calls *acknowledged* once it is settled, from an I/O thread.
+
+        :param is_wanted: asked before sending again after a failure on the way.
+        """
+
+        def ended(future: Future[RecordMetadata]) -> None:
+            error = future.exception()
+            if error is None:
+                self.count("sent")
+                acknowledged()
+            elif isinstance(error, SendFailed) and error.retriable and is_wanted():
+                self.count("sent_again")
+                again = time.monotonic() + _RESEND_SECONDS
+                self._timers.at(again, lambda: self.send(message, address, acknowledged, is_wanted))
+            else:
+                self._give_up(message, address, acknowledged, error)
+
+        self._producer.send(address.topic, message, timeout=self._send_timeout).add_done_callback(
+            ended
+        )
+
+    def _give_up(
+        self,
+        message: EncodedMessage,
+        address: ReplyAddress,
+        acknowledged: Callable[[], None],
+        error: BaseException,
+    ) -> None:
+        """The broker refuses this reply: tell the caller, if anything can be told."""
+        self.count("failed")
+        logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
+        if message.value is None and message.key is None:
+            acknowledged()
+            return
+        text = f"the reply could not be sent: {error}"
+        substitute = disposed(self.error({"status": "error", "message": text}, address))
+        sent = self._producer.send(address.topic, substitute, timeout=self._send_timeout)
+        sent.add_done_callback(lambda _: acknowledged())
+
+
+def disposed(message: EncodedMessage) -> EncodedMessage:
+    """*message* as the last reply to its request."""
+    pairs = _with(message.headers, headers.IS_DISPOSED, headers.IS_DISPOSED_VALUE)
+    return attrs.evolve(message, headers=pairs)
+
+
+def _with(pairs: HeaderPairs, name: str, value: bytes) -> HeaderPairs:
+    """*pairs* with one header set: in its place if it is there, else at the end."""
+    if not any(pair[0] == name for pair in pairs):
+        return [*pairs, (name, value)]
+    return [pair if pair[0] != name else (name, value) for pair in pairs]
+
+
+class Replies:
+    """All replies to one request, in order; finishes the request when all are settled.
+
+    A value is held back for a moment: if the handler ends meanwhile, the value itself is marked
+    as the last one, as NestJS does; else it goes out, and an empty last reply follows later.
+    """
+
+    def __init__(
+        self,
+        replier: Replier,
+        address: ReplyAddress,
+        pattern: str,
+        timers: Timers,
+        *,
+        finished: Callable[[], None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self._replier = replier
+        self._address = address
+        self._pattern = pattern
+        self._timers = timers
+        self._finished = finished
+        self._is_wanted = is_wanted
+        # Guards the three below; reentrant, for a send can fail, and so settle, at once.
+        self._lock = threading.RLock()
+        self._held: EncodedMessage | None = None
+        self._under_way = 1  # the end of the handler
+        self.has_values = False
+
+    def value(self, payload: Any) -> None:
+        """One more reply.
+
+        :raises PayloadError: if *payload* cannot be written.
+        """
+        message = self._replier.value(payload, self._address, self._pattern)
+        with self._lock:
+            before, self._held = self._held, message
+            self._send_if_any(before)
+        self.has_values = True
+        self._timers.at(time.monotonic() + _HOLD_SECONDS, lambda: self._flush(message))
+
+    def only(self, payload: Any) -> None:
+        """The one and last reply.
+
+        :raises PayloadError: if *payload* cannot be written.
+        """
+        message = disposed(self._replier.value(payload, self._address, self._pattern))
+        self._send_held()
+        self._finish_with(message)
+
+    def end(self) -> None:
+        """No reply follows."""
+        with self._lock:
+            last, self._held = self._held, None
+        if last is None or last.value is None:
+            # A null that is the last of several is sent apart: marked as last it would look
+            # like the bare end of the stream.
+            with self._lock:
+                self._send_if_any(last)
+            last = self._replier.error(None, self._address)
+        self._finish_with(disposed(last))
+
+    def error(self, error: Any, *, is_last: bool = True) -> None:
+        """End with *error*."""
+        self._send_held()
+        try:
+            message = self._replier.error(error, self._address)
+        except PayloadError:
+            logger.exception("an error reply could not be written")
+            fallback = {"status": "error", "message": headers.INTERNAL_SERVER_ERROR}
+            message = self._replier.error(fallback, self._address)
+        self._finish_with(disposed(message) if is_last else message)
+
+    def _send_held(self) -> None:
+        with self._lock:
+            held, self._held = self._held, None
+            self._send_if_any(held)
+
+    def _flush(self, message: EncodedMessage) -> None:
+        with self._lock:
+            if self._held is message:
+                self._held = None
+                self._send_if_any(message)
+
+    def _send_if_any(self, message: EncodedMessage | None) -> None:
+        if message is not None:
+            self._under_way += 1
+            self._replier.send(message, self._address, self._settled, self._is_wanted)
+
+    def _finish_with(self, message: EncodedMessage) -> None:
+        self._replier.send(message, self._address, self._settled, self._is_wanted)
+
+    def _settled(self) -> None:
+        with self._lock:
+            self._under_way -= 1
+            done = self._under_way == 0
+        if done:
+            self._finished()

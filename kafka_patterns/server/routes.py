@@ -1,0 +1,67 @@
+"""Which handlers a topic has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import attrs
+
+from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.server.handlers import Handler, HandlerKind, Ordering
+
+__all__ = ["Route", "Routes"]
+
+
+@attrs.define
+class Route:
+    """The handlers of one topic: one for messages, or any number for events."""
+
+    topic: str
+    message: Handler | None = None
+    events: list[Handler] = attrs.field(factory=list)
+
+    def ordering(self, default: Ordering | None) -> Ordering:
+        """The strictest order any of its handlers declares; by default what suits the kind."""
+        declared = [h.mark.ordering for h in [self.message, *self.events] if h is not None]
+        fallback: Ordering = default or ("partition" if self.message is None else "key")
+        wanted = {ordering or fallback for ordering in declared}
+        if "partition" in wanted or not wanted:
+            return "partition"
+        return "key" if "key" in wanted else "unordered"
+
+
+class Routes:
+    """All handlers of a server, by topic."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+
+    def add(self, handler: Handler) -> None:
+        """Register *handler*.
+
+        :raises ConfigurationError: for a second message handler on one pattern, or a message
+            and an event handler, which NestJS would silently lose one of.
+        """
+        topic = handler.mark.pattern
+        route = self._routes.setdefault(topic, Route(topic))
+        if handler.mark.kind is HandlerKind.EVENT and route.message is None:
+            route.events.append(handler)
+        elif handler.mark.kind is HandlerKind.MESSAGE and not route.message and not route.events:
+            route.message = handler
+        else:
+            other = route.message or route.events[0]
+            raise ConfigurationError(
+                f"pattern {topic!r} has two handlers that cannot stand together: "
+                f"{other.mark.kind.value} handler {other.name} and "
+                f"{handler.mark.kind.value} handler {handler.name}. One pattern takes one message "
+                "handler, or any number of event handlers"
+            )
+
+    def get(self, topic: str) -> Route | None:
+        """The handlers of *topic*."""
+        return self._routes.get(topic)
+
+    @property
+    def topics(self) -> Collection[str]:
+        """All topics with a handler."""
+        return sorted(self._routes)

@@ -1,0 +1,333 @@
+"""The server: handlers for requests and events, and the loop that runs them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+from typing import Any, TypeVar
+
+from kafka_patterns.consuming.callbacks import CallbackThread
+from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
+from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
+from kafka_patterns.failures.filters import ExceptionFilter, check_filters
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.server.engine import Engine
+from kafka_patterns.server.handlers import (
+    Function,
+    Handler,
+    Ordering,
+    event_pattern,
+    handlers_of_controller,
+    handlers_of_module,
+    make_handler,
+    marks_of,
+    message_pattern,
+)
+from kafka_patterns.server.routes import Routes
+from kafka_patterns.status import KafkaStatus, StatusStream
+
+__all__ = ["ExitCode", "ServerKafka"]
+
+logger = logging.getLogger("kafka_patterns.server")
+
+T = TypeVar("T")
+
+_JOIN_MARGIN_SECONDS = 30.0
+_WAIT_SLICE_SECONDS = 0.1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class ExitCode:
+    """How a process ends that called :meth:`ServerKafka.run`."""
+
+    OK = 0
+    KILLED = 130
+    """A second signal ended it before it was drained."""
+
+
+class ServerKafka:
+    """Runs handlers for requests and events of the topics they are registered for.
+
+    :param options: a mapping or :class:`~kafka_patterns.KafkaOptions`.
+    :raises ConfigurationError: for options that cannot work.
+    """
+
+    role_postfix = "-server"
+
+    def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
+        self.options = KafkaOptions.of(options)
+        self._name = f"kafka-patterns-{self.client_id}"
+        self._callbacks = CallbackThread(f"{self._name}-callbacks")
+        self._status = StatusStream(self._callbacks.submit)
+        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        self._routes = Routes()
+        self._filters: list[ExceptionFilter] = []
+        self._lifecycle = threading.RLock()  # held while starting and stopping
+        self._engine: Engine | None = None
+        self._stop_wanted = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def client_id(self) -> str:
+        """The client id on the wire; override it to change what is appended."""
+        return self.options.client_id_for(self.role_postfix)
+
+    @property
+    def group_id(self) -> str:
+        """The group id on the wire; override it to change what is appended."""
+        return self.options.group_id_for(self.role_postfix)
+
+    @property
+    def status(self) -> StatusStream:
+        """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
+        return self._status
+
+    # Handlers
+
+    def message_pattern(
+        self,
+        pattern: Any,
+        *,
+        ordering: Ordering | None = None,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register a function for requests on *pattern*: what it returns is the reply.
+
+        Takes what :func:`kafka_patterns.message_pattern` takes.
+        """
+        return self._registrar(
+            message_pattern(
+                pattern, ordering=ordering, serializer=serializer, deserializer=deserializer
+            )
+        )
+
+    def event_pattern(
+        self,
+        pattern: Any,
+        *,
+        ordering: Ordering | None = None,
+        deserializer: Deserializer | None = None,
+    ) -> Callable[[Function], Function]:
+        """Register a function for events on *pattern*.
+
+        Takes what :func:`kafka_patterns.event_pattern` takes.
+        """
+        return self._registrar(event_pattern(pattern, ordering=ordering, deserializer=deserializer))
+
+    def _registrar(self, mark: Callable[[Function], Function]) -> Callable[[Function], Function]:
+        def register(function: Function) -> Function:
+            before = len(marks_of(function))
+            mark(function)
+            for new in marks_of(function)[before:]:
+                self._add(make_handler(new, function))
+            return function
+
+        return register
+
+    def add_controller(self, controller: Any) -> None:
+        """Register the marked methods of *controller*, an instance of any class.
+
+        :raises ConfigurationError: if none is marked, or two handlers cannot stand together.
+        """
+        for handler in handlers_of_controller(controller):
+            self._add(handler)
+
+    def include(self, module: ModuleType) -> None:
+        """Register the marked functions that *module* defines.
+
+        :raises ConfigurationError: if there is none, or two handlers cannot stand together.
+        """
+        for handler in handlers_of_module(module):
+            self._add(handler)
+
+    def use_global_filters(self, *filters: ExceptionFilter) -> None:
+        """Exception filters for all handlers, asked after those of the function and class."""
+        check_filters(filters)
+        self._refuse_while_running("use_global_filters")
+        self._filters.extend(filters)
+
+    def _add(self, handler: Handler) -> None:
+        self._refuse_while_running("registering a handler")
+        self._routes.add(handler)
+        mark = handler.mark
+        self._serialization.use(mark.pattern, mark.serializer, mark.deserializer)
+
+    def _refuse_while_running(self, what: str) -> None:
+        if self._engine is not None:
+            raise ConfigurationError(f"{what} must come before start()")
+
+    # Lifecycle
+
+    def start(self, timeout: float | None = None) -> ServerKafka:
+        """Connect, join the group, and return when it reads what it was assigned. Idempotent.
+
+        :param timeout: seconds for the joining; the session timeout and 30 s more if not given,
+            for a group waits that long for a dead member.
+        :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
+        :raises GroupError: if the group does not accept this server.
+        :raises TransportError: if it did not get to read in time.
+        """
+        with self._lifecycle:
+            if self._engine is None:
+                self._launch()
+                try:
+                    self._wait_until_reading(timeout)
+                except BaseException:
+                    self.stop(1.0)
+                    raise
+            return self
+
+    def _launch(self) -> None:
+        if not self._routes.topics:
+            raise ConfigurationError(
+                "the server has no handler: register one with @server.message_pattern or "
+                "@server.event_pattern"
+            )
+        # The base is imported by the first start, not by importing or constructing.
+        from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
+
+        self._stop_wanted.clear()
+        self._failure = None
+        self._callbacks.reopen()
+        engine = Engine(
+            self.options,
+            KafkaPythonTransport(self.options, self.client_id),
+            self._routes,
+            self._serialization,
+            self._filters,
+            self.group_id,
+            self._name,
+            self._status.set,
+            self._fail,
+        )
+        try:
+            engine.start()
+        except BaseException:
+            self._status.set(KafkaStatus.DISCONNECTED)
+            engine.stop(1.0)
+            raise
+        self._engine = engine
+
+    def _wait_until_reading(self, timeout: float | None) -> None:
+        if timeout is None:
+            timeout = self.options.consumer.session_timeout_ms / 1000 + _JOIN_MARGIN_SECONDS
+        deadline = time.monotonic() + timeout
+        while not self._status.wait_for(KafkaStatus.CONNECTED, _WAIT_SLICE_SECONDS):
+            if self._failure is not None:
+                raise self._failure
+            if time.monotonic() > deadline:
+                raise TransportError(
+                    f"the server does not read yet after {timeout:g} s: group "
+                    f"{self.group_id!r} did not settle, or a leader of the topics "
+                    f"{', '.join(self._routes.topics)} does not answer"
+                )
+
+    def _fail(self, error: BaseException) -> None:
+        """From any thread: the server must stop, and ``run`` raise *error*."""
+        self._failure = error
+        self._stop_wanted.set()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Drain and end: running handlers finish, replies go out, offsets are committed.
+
+        :param timeout: seconds it may take at most; ``run.stop_timeout_ms`` if not given.
+        :returns: ``False`` if handlers still ran then, or something else was broken off.
+        """
+        if timeout is None:
+            timeout = self.options.run.stop_timeout_ms / 1000
+        self._stop_wanted.set()
+        with self._lifecycle:
+            engine, self._engine = self._engine, None
+            if engine is None:
+                return True
+            clean = engine.stop(timeout)
+            self._status.set(KafkaStatus.STOPPED)
+            self._callbacks.close(1.0)
+            return clean
+
+    def __enter__(self) -> ServerKafka:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def run(self) -> None:
+        """Start, and block until SIGTERM, SIGINT or :meth:`stop`; then drain.
+
+        A second signal ends the process at once with :attr:`ExitCode.KILLED`. Outside the main
+        thread signals are left alone.
+
+        :raises KafkaPatternsError: as :meth:`start`, or the error the server could not go on
+            with.
+        """
+        with self._signals():
+            self.start()
+            # A timed wait, so that signals are handled on every platform.
+            while not self._stop_wanted.wait(1.0):
+                pass
+            self.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            if self._stop_wanted.is_set():
+                os._exit(ExitCode.KILLED)
+            self._stop_wanted.set()
+
+        before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # Drivers
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """A thread-safe face of the producer.
+
+        :raises NotConnected: before ``start``.
+        """
+        return self._running().producer_driver
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """A thread-safe face of the consumer.
+
+        :raises NotConnected: before ``start``.
+        """
+        return self._running().consumer_driver
+
+    def run_on_consumer_thread(
+        self, function: Callable[[Any], T], timeout: float | None = None
+    ) -> T:
+        """Run *function* with the group's ``KafkaConsumer`` in the thread that owns it."""
+        return self.consumer.run_on_consumer_thread(function, timeout)
+
+    def unwrap(self) -> tuple[Any, Any, Any]:
+        """kafka-python's own objects: producer, member, fetcher.
+
+        :raises NotConnected: before ``start``.
+        """
+        return (self.producer.unwrap(), *self.consumer.unwrap())
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise NotConnected("the server is not running: call start() first")
+        return self._engine
