@@ -15,6 +15,7 @@ from kafka_patterns.client.reply_partitions import ReplyPartitions
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.outage import Outage
+from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.errors import GroupError, TransportError
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
@@ -26,6 +27,7 @@ __all__ = ["Connection"]
 logger = logging.getLogger("kafka_patterns.client")
 
 _LOOKUP_SECONDS = 5.0
+_TOPIC_PATIENCE_SECONDS = 3.0
 _JOIN_MARGIN_SECONDS = 30.0
 _WAIT_SLICE_SECONDS = 0.1
 
@@ -75,6 +77,14 @@ class Connection:
         self._set_status(KafkaStatus.CONNECTED)
 
     def _start_reading(self, reply_topics: Collection[str]) -> None:
+        _, missing = find_missing_topics(
+            self._admin, reply_topics, _TOPIC_PATIENCE_SECONDS, self._closing.wait
+        )
+        if missing:
+            logger.warning(
+                "these reply topics do not exist and the broker does not create them: %s",
+                ", ".join(sorted(missing)),
+            )
         for topic in reply_topics:
             self.partitions.subscribe(topic)
         self.fetcher = Fetcher(
@@ -99,10 +109,6 @@ class Connection:
     def _choose(self, topic: str) -> int:
         """In direct mode: the configured partition, or one that differs between instances."""
         known = self._admin.partitions(topic, _LOOKUP_SECONDS)
-        deadline = time.monotonic() + _LOOKUP_SECONDS
-        while not known and time.monotonic() < deadline:
-            self._closing.wait(_WAIT_SLICE_SECONDS)  # the broker may be creating it
-            known = self._admin.partitions(topic, _LOOKUP_SECONDS)
         if not known:
             raise TransportError(f"the reply topic {topic!r} does not exist: create it first")
         wanted = self._options.reply.partition

@@ -12,6 +12,7 @@ from kafka_patterns.client.connection import Connection
 from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, Slot, StreamSlot
 from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
 from kafka_patterns.client.requests import RequestWriter, new_correlation_id
+from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver, wait_for_send
 from kafka_patterns.consuming.timers import Timers
@@ -36,6 +37,7 @@ __all__ = ["ClientKafkaProxy"]
 T = TypeVar("T")
 
 _CLOSE_SECONDS = 10.0
+_EXIT_SECONDS = 5.0
 
 
 class ClientKafkaProxy:
@@ -64,6 +66,7 @@ class ClientKafkaProxy:
         self._lifecycle = threading.RLock()  # held while connecting and closing
         self._connection: Connection | None = None
         self._closed = False
+        self._not_at_exit: Callable[[], None] | None = None
 
     @property
     def client_id(self) -> str:
@@ -127,7 +130,11 @@ class ClientKafkaProxy:
                 self._closed = False
                 self._callbacks.reopen()
                 self._connection = self._open()
+                self._not_at_exit = call_at_exit(self._close_at_exit)
             return self
+
+    def _close_at_exit(self) -> None:
+        self.close(_EXIT_SECONDS)
 
     def _open(self) -> Connection:
         # The base is imported by the first connect, not by importing or constructing.
@@ -159,6 +166,8 @@ class ClientKafkaProxy:
             connection, self._connection = self._connection, None
             if connection is None:
                 return
+            if self._not_at_exit is not None:
+                self._not_at_exit()
             for slot in self._pending.remove_all():
                 slot.fail(ClientClosed("the client was closed before the reply came"))
             connection.close(timeout)

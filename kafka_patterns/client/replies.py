@@ -25,7 +25,8 @@ def read_reply(record: Record) -> Reply:
     """
     if record.has_header(headers.ERROR):
         error = decode_error(record.header(headers.ERROR))
-        return Reply(record._replace(value=None), error=error or None, last=True)
+        # In JavaScript an empty object is a value; an empty text is none.
+        return Reply(record._replace(value=None), error=None if error == "" else error, last=True)
     return Reply(record, last=record.has_header(headers.IS_DISPOSED))
 
 

@@ -32,10 +32,18 @@ class CallbackThread:
         with self._condition:
             self._queue.append(function)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._start_thread()
             else:
                 self._condition.notify()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._queue.clear()  # the interpreter exits: no thread can be started any more
+        else:
+            self._thread = thread
 
     def close(self, timeout: float) -> None:
         """Run what is queued, then end; waits at most *timeout* seconds."""

@@ -135,6 +135,12 @@ class Membership(AssignmentListener):
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def seconds_since_contact(self) -> float:
+        """Since the group's coordinator last answered; infinite outside the group."""
+        member = self._member
+        return float("inf") if member is None else member.seconds_since_contact
+
     def unwrap(self) -> Any:
         """The client library's own consumer, or ``None`` before it was made."""
         member = self._member

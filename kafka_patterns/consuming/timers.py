@@ -14,29 +14,21 @@ __all__ = ["Timer", "Timers"]
 logger = logging.getLogger("kafka_patterns.timers")
 
 _IDLE_SECONDS = 1.0
+_SPARE_ENTRIES = 64
 
 
 class Timer:
     """A function that will run once, unless it is cancelled before."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("_cancelled", "function")
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        self._function: Callable[[], object] | None = function
+    def __init__(self, function: Callable[[], object], cancelled: Callable[[Timer], None]) -> None:
+        self.function: Callable[[], object] | None = function
+        self._cancelled = cancelled
 
     def cancel(self) -> None:
-        """Forget the function; it is dropped from the queue when its time comes."""
-        self._function = None
-
-    def fire(self) -> None:
-        """Run the function, if it was not cancelled; what it raises is logged."""
-        function, self._function = self._function, None
-        if function is None:
-            return
-        try:
-            function()
-        except Exception:
-            logger.exception("a timer failed")
+        """From any thread: forget the function, unless it has run."""
+        self._cancelled(self)
 
 
 class Timers:
@@ -47,52 +39,96 @@ class Timers:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._condition = threading.Condition()  # guards the three below
+        self._condition = threading.Condition()  # guards everything below, and the timers
         self._heap: list[tuple[float, int, Timer]] = []
+        self._waiting = 0
         self._thread: threading.Thread | None = None
         self._closed = False
         self._order = itertools.count()
 
     def at(self, due: float, function: Callable[[], object]) -> Timer:
         """From any thread: run *function*, which must not block, at monotonic time *due*."""
-        timer = Timer(function)
+        timer = Timer(function, self._cancel)
         with self._condition:
             self._closed = False
             heapq.heappush(self._heap, (due, next(self._order), timer))
+            self._waiting += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._start_thread()
             elif self._heap[0][2] is timer:
                 self._condition.notify()
         return timer
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._clear()  # the interpreter exits: no thread can be started any more
+        else:
+            self._thread = thread
+
+    def _cancel(self, timer: Timer) -> None:
+        with self._condition:
+            if timer.function is None:
+                return
+            timer.function = None
+            self._waiting -= 1
+            # Most timers are deadlines that are met: what is cancelled must not pile up.
+            if len(self._heap) > 2 * self._waiting + _SPARE_ENTRIES:
+                self._heap = [entry for entry in self._heap if entry[2].function is not None]
+                heapq.heapify(self._heap)
+            if not self._waiting:
+                self._condition.notify()
 
     def close(self, timeout: float) -> None:
         """Drop what waits and end; waits at most *timeout* seconds."""
         with self._condition:
             self._closed = True
-            self._heap.clear()
+            self._clear()
             self._condition.notify()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
+    def _clear(self) -> None:
+        self._heap.clear()
+        self._waiting = 0
+
     def _run(self) -> None:
         while True:
-            timer = self._next()
-            if timer is None:
+            function = self._next()
+            if function is None:
                 return
-            timer.fire()
+            try:
+                function()
+            except Exception:
+                logger.exception("a timer failed")
 
-    def _next(self) -> Timer | None:
-        """Wait for the next due timer; ``None`` when there has been none for a while."""
-        idle_since = time.monotonic()
+    def _next(self) -> Callable[[], object] | None:
+        """Wait for the next due function; ``None`` when there has been none for a while."""
+        idle_since: float | None = None
         with self._condition:
             while True:
                 now = time.monotonic()
-                if self._heap and self._heap[0][0] <= now:
-                    return heapq.heappop(self._heap)[2]
-                idle = not self._heap and now - idle_since >= _IDLE_SECONDS
-                if self._closed or idle:
+                function = self._pop_due(now)
+                if function is not None:
+                    return function
+                if self._waiting:
+                    idle_since = None
+                elif idle_since is None:
+                    idle_since = now
+                if self._closed or (idle_since is not None and now - idle_since >= _IDLE_SECONDS):
+                    self._clear()
                     self._thread = None
                     return None
-                self._condition.wait(self._heap[0][0] - now if self._heap else _IDLE_SECONDS)
+                self._condition.wait(self._heap[0][0] - now if self._waiting else _IDLE_SECONDS)
+
+    def _pop_due(self, now: float) -> Callable[[], object] | None:
+        while self._heap and (self._heap[0][0] <= now or self._heap[0][2].function is None):
+            timer = heapq.heappop(self._heap)[2]
+            function, timer.function = timer.function, None
+            if function is not None:
+                self._waiting -= 1
+                return function
+        return None

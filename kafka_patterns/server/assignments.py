@@ -33,8 +33,13 @@ class Assignments:
         self._admin = admin
         self._fetcher = fetcher
         self._first = EARLIEST if from_beginning else LATEST
+        self._new_topics: set[str] = set()
         self._assigned: set[TopicPartition] | None = None
         self._retry_at = 0.0
+
+    def read_from_beginning(self, topics: Collection[str]) -> None:
+        """These topics did not exist when the server came: all in them is for it."""
+        self._new_topics.update(topics)
 
     def set(self, partitions: Collection[TopicPartition]) -> None:
         """The group decided."""
@@ -72,7 +77,11 @@ class Assignments:
         """
         committed = member.committed(partitions, _ANSWER_SECONDS)
         starts = {tp: entry.offset for tp, entry in committed.items() if entry is not None}
-        new = {tp: self._first for tp in partitions if tp not in starts}
+        new = {
+            tp: EARLIEST if tp.topic in self._new_topics else self._first
+            for tp in partitions
+            if tp not in starts
+        }
         if new:
             found = self._admin.offsets(new, _ANSWER_SECONDS)
             if found:

@@ -20,7 +20,7 @@ from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.serialization.typed import structure_body
 from kafka_patterns.server.context import KafkaContext, read_correlation_id, read_deadline
 from kafka_patterns.server.handlers import Handler
-from kafka_patterns.server.replies import Replier, Replies, read_address
+from kafka_patterns.server.replies import NoReplies, Replier, Replies, ReplyAddress, read_address
 from kafka_patterns.server.work import Finished, Outcome, Retry, Stop, WorkItem
 
 __all__ = ["Dispatcher"]
@@ -80,20 +80,26 @@ class Dispatcher:
             outcome = self._run_events(item, item.route.events if handler is None else [handler])
             if address is None or not isinstance(outcome, Finished):
                 return outcome
-        if not self._replier.allows(address):
-            return Finished()
-        replies = Replies(
-            self._replier,
-            address,
-            item.record.topic,
-            self._timers,
-            finished=lambda: self._reply_settled(item),
-            is_wanted=lambda: self._still_wanted(item),
-        )
+        replies = self._replies(item, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
             return Finished(reply_under_way=True)
         return self._run_request(item, handler, replies)
+
+    def _replies(self, item: WorkItem, address: ReplyAddress) -> Replies | NoReplies:
+        def finished() -> None:
+            self._reply_settled(item)
+
+        if not self._replier.allows(address):
+            return NoReplies(finished)
+        return Replies(
+            self._replier,
+            address,
+            item.record.topic,
+            self._timers,
+            finished=finished,
+            is_wanted=lambda: self._still_wanted(item),
+        )
 
     # Events
 
@@ -135,7 +141,9 @@ class Dispatcher:
 
     # Requests
 
-    def _run_request(self, item: WorkItem, handler: Handler, replies: Replies) -> Outcome:
+    def _run_request(
+        self, item: WorkItem, handler: Handler, replies: Replies | NoReplies
+    ) -> Outcome:
         invocation = self._invocation(item, handler, expects_reply=True)
         try:
             try:
@@ -152,7 +160,7 @@ class Dispatcher:
             replies.error(error_object(error))
         return Finished(reply_under_way=True)
 
-    def _answer(self, result: Any, replies: Replies) -> None:
+    def _answer(self, result: Any, replies: Replies | NoReplies) -> None:
         if not isinstance(result, Iterator):
             replies.only(result)
             return

@@ -17,6 +17,7 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.outage import Outage
 from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
@@ -41,6 +42,8 @@ __all__ = ["Engine"]
 logger = logging.getLogger("kafka_patterns.server")
 
 _COMMIT_SECONDS = 30.0
+_CONTACT_SECONDS = 0.1
+_TOPIC_PATIENCE_SECONDS = 3.0
 _CLOSE_SECONDS = 2.0
 
 
@@ -69,6 +72,7 @@ class Engine:
         self._set_status = set_status
         self._fatal = fatal
         self._stopping = threading.Event()
+        self._session_seconds = options.consumer.session_timeout_ms / 1000
         self._outage = Outage()
         run = options.run
         redelivery = options.redelivery
@@ -109,6 +113,7 @@ class Engine:
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
         """
         self._admin.check_connection(self._options.client.connection_timeout_ms / 1000)
+        self._find_topics()
         self.producer = self._transport.producer()
         send_timeout = self._options.send.timeout_ms / 1000
         self.consumer_driver = ConsumerDriver(self.membership, self.fetcher)
@@ -141,6 +146,19 @@ class Engine:
         self._pool.start()
         self.fetcher.start()
         self.membership.start()
+
+    def _find_topics(self) -> None:
+        """A topic that is made after this is read from its beginning, whatever the option."""
+        new, missing = find_missing_topics(
+            self._admin, self._routes.topics, _TOPIC_PATIENCE_SECONDS, self._stopping.wait
+        )
+        self.assignments.read_from_beginning(new)
+        if missing:
+            logger.warning(
+                "these topics do not exist and the broker does not create them: %s; they are "
+                "read from their beginning once they do",
+                ", ".join(sorted(missing)),
+            )
 
     def stop(self, timeout: float) -> bool:
         """Drain: no more reading, running handlers finish, replies go out, commit, leave.
@@ -181,14 +199,14 @@ class Engine:
     ) -> int:
         """Take what there is room for and put it into its lanes."""
         route = self._routes.get(partition.topic)
-        if token.lost or route is None:
+        if route is None:
             return len(records)
-        taken = self.ledger.accept(token, records)
+        taken, new = self.ledger.accept(token, records)
         ordering = route.ordering(self._options.run.ordering)
         self.lanes.put(
-            (_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in taken
+            (_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new
         )
-        return len(taken)
+        return taken
 
     # The workers' threads
 
@@ -196,6 +214,10 @@ class Engine:
         if item.assigned.lost:
             self.lanes.done(item)
             self._release_room(item)
+            return
+        if self.membership.seconds_since_contact > self._session_seconds:
+            # Others may own it by now. The next answer of the coordinator tells.
+            self.lanes.hold(item, _CONTACT_SECONDS)
             return
         try:
             outcome = self._dispatcher.process(item)
@@ -239,6 +261,9 @@ class Engine:
 
     def before_rejoin(self, member: Member) -> None:
         """Let what runs finish, for a while: what leaves would otherwise run twice."""
+        if member.membership_lost:
+            self._lose(self.ledger.partitions)  # others may have it already
+            return
         self._set_status(KafkaStatus.REBALANCING)
         self.lanes.freeze()
         if not self.lanes.wait_until_idle(self._options.run.rebalance_timeout_ms / 1000):

@@ -67,25 +67,28 @@ class Ledger:
         with self._lock:
             return list(self._partitions)
 
-    def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:
+    def accept(
+        self, assigned: AssignedPartition, records: list[Record]
+    ) -> tuple[int, list[Record]]:
         """Take as many of *records*, in order, as there is room for.
 
-        A stale epoch takes them all and keeps none.
+        :returns: how many were taken, and those of them that are new. A stale epoch takes them
+            all, and a record that was delivered before is taken without being new.
         """
         with self._lock:
             if assigned.lost:
-                return []
-            room = self._quota() - assigned.held
-            taken: list[Record] = []
-            for record in records:
-                if len(taken) >= room or self._bytes >= self._max_bytes:
+                return len(records), []
+            quota = self._quota()
+            new: list[Record] = []
+            for index, record in enumerate(records):
+                if assigned.held >= quota or self._bytes >= self._max_bytes:
                     assigned.refused = True
-                    break
-                taken.append(record)
-                assigned.held += 1
-                self._bytes += record.size
-                assigned.tracker.deliver(record.offset)
-            return taken
+                    return index, new
+                if assigned.tracker.deliver(record.offset):
+                    new.append(record)
+                    assigned.held += 1
+                    self._bytes += record.size
+            return len(records), new
 
     def _quota(self) -> int:
         return max(1, self._max_in_flight // max(1, len(self._partitions)))

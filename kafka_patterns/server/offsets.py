@@ -31,7 +31,9 @@ class OffsetTracker:
         return True
 
     def finish(self, offset: int) -> bool:
-        """A record is finished; ``True`` if the position moved."""
+        """A record is finished; ``True`` if the position moved. Again is no harm."""
+        if offset < self.position:
+            return False  # before: a handler may commit its message and then return
         self._finished.add(offset)
         moved = False
         while self._delivered and self._delivered[0] in self._finished:

@@ -26,7 +26,14 @@ from kafka_patterns.serialization.error_header import encode_error
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.transport.base import Producer
 
-__all__ = ["Replier", "Replies", "ReplyAddress", "default_allow_reply_topic", "read_address"]
+__all__ = [
+    "NoReplies",
+    "Replier",
+    "Replies",
+    "ReplyAddress",
+    "default_allow_reply_topic",
+    "read_address",
+]
 
 logger = logging.getLogger("kafka_patterns.replies")
 
@@ -175,7 +182,10 @@ class Replier:
             if error is None:
                 self.count("sent")
                 acknowledged()
-            elif isinstance(error, SendFailed) and error.retriable and is_wanted():
+            elif isinstance(error, SendFailed) and error.retriable:
+                if not is_wanted():
+                    self.count("abandoned")  # the request stays unfinished, and comes again
+                    return
                 self.count("sent_again")
                 again = time.monotonic() + _RESEND_SECONDS
                 self._timers.at(again, lambda: self.send(message, address, acknowledged, is_wanted))
@@ -216,6 +226,30 @@ def _with(pairs: HeaderPairs, name: str, value: bytes) -> HeaderPairs:
     if not any(pair[0] == name for pair in pairs):
         return [*pairs, (name, value)]
     return [pair if pair[0] != name else (name, value) for pair in pairs]
+
+
+class NoReplies:
+    """In the place of replies that may not be sent: the handler runs, nobody hears of it."""
+
+    has_values = False
+
+    def __init__(self, finished: Callable[[], None]) -> None:
+        self._finished = finished
+
+    def value(self, payload: Any) -> None:
+        """Drop one of several replies."""
+
+    def only(self, payload: Any) -> None:
+        """Drop the reply, and finish."""
+        self._finished()
+
+    def end(self) -> None:
+        """Finish."""
+        self._finished()
+
+    def error(self, error: Any, *, is_last: bool = True) -> None:
+        """Drop the error, and finish."""
+        self._finished()
 
 
 class Replies:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
+from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 _JOIN_MARGIN_SECONDS = 30.0
 _WAIT_SLICE_SECONDS = 0.1
+_EXIT_SECONDS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -74,6 +76,8 @@ class ServerKafka:
         self._engine: Engine | None = None
         self._stop_wanted = threading.Event()
         self._failure: BaseException | None = None
+        self._interrupted = False
+        self._not_at_exit: Callable[[], None] | None = None
 
     @property
     def client_id(self) -> str:
@@ -216,6 +220,10 @@ class ServerKafka:
             engine.stop(1.0)
             raise
         self._engine = engine
+        self._not_at_exit = call_at_exit(self._stop_at_exit)
+
+    def _stop_at_exit(self) -> None:
+        self.stop(_EXIT_SECONDS)
 
     def _wait_until_reading(self, timeout: float | None) -> None:
         if timeout is None:
@@ -224,6 +232,8 @@ class ServerKafka:
         while not self._status.wait_for(KafkaStatus.CONNECTED, _WAIT_SLICE_SECONDS):
             if self._failure is not None:
                 raise self._failure
+            if self._interrupted:
+                return
             if time.monotonic() > deadline:
                 raise TransportError(
                     f"the server does not read yet after {timeout:g} s: group "
@@ -234,6 +244,7 @@ class ServerKafka:
     def _fail(self, error: BaseException) -> None:
         """From any thread: the server must stop, and ``run`` raise *error*."""
         self._failure = error
+        self._status.set(KafkaStatus.CRASHED)
         self._stop_wanted.set()
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -249,6 +260,8 @@ class ServerKafka:
             engine, self._engine = self._engine, None
             if engine is None:
                 return True
+            if self._not_at_exit is not None:
+                self._not_at_exit()
             clean = engine.stop(timeout)
             self._status.set(KafkaStatus.STOPPED)
             self._callbacks.close(1.0)
@@ -269,11 +282,11 @@ class ServerKafka:
         :raises KafkaPatternsError: as :meth:`start`, or the error the server could not go on
             with.
         """
+        self._interrupted = False
         with self._signals():
             self.start()
-            # A timed wait, so that signals are handled on every platform.
-            while not self._stop_wanted.wait(1.0):
-                pass
+            while not (self._interrupted or self._stop_wanted.is_set()):
+                time.sleep(_WAIT_SLICE_SECONDS)
             self.stop()
         if self._failure is not None:
             raise self._failure
@@ -285,9 +298,10 @@ class ServerKafka:
             return
 
         def on_signal(_number: int, _frame: FrameType | None) -> None:
-            if self._stop_wanted.is_set():
+            # Nothing but a flag: whatever takes a lock here may meet itself holding it.
+            if self._interrupted:
                 os._exit(ExitCode.KILLED)
-            self._stop_wanted.set()
+            self._interrupted = True
 
         before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
         try:

@@ -212,6 +212,11 @@ class Member(Protocol):
         ...
 
     @property
+    def membership_lost(self) -> bool:
+        """Whether the group threw this member out, or it never was in."""
+        ...
+
+    @property
     def seconds_since_contact(self) -> float:
         """Since the coordinator last answered a heartbeat; infinite outside the group."""
         ...

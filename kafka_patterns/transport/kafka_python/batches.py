@@ -101,5 +101,9 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         self._metadata.request_update().add_both(lambda _: answered())
         self._sender.wakeup()
 
+    def join(self, timeout: float) -> None:
+        """Wait for the I/O thread, which a forced close leaves to end by itself."""
+        self._sender.join(timeout)
+
     def __del__(self) -> None:
         """Leave the module's logger alone; whoever made the producer closes it."""

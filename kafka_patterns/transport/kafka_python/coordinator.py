@@ -13,6 +13,8 @@ from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
+from kafka.errors import CommitFailedError, RebalanceInProgressError
+from kafka.future import Future as KafkaFuture
 from kafka.protocol.group import LeaveGroupRequest
 
 from kafka_patterns.transport.base import Interrupted
@@ -55,6 +57,21 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
         readable = ConsumerProtocolMemberAssignment(_ASSIGNMENT_VERSION, assignment, b"")
         encoded = readable.encode()
         super()._on_join_complete(generation, member_id, protocol, encoded)
+
+    def _handle_offset_commit_response(
+        self, offsets: Any, future: KafkaFuture, send_time: float, response: Any
+    ) -> None:
+        """A commit that meets a rebalance fails alone.
+
+        The base would give up the membership for it, and with it all that is kept across the
+        rebalance.
+        """
+        codes = {code for _, partitions in response.topics for _, code in partitions}
+        if RebalanceInProgressError.errno in codes:
+            self.request_rejoin()
+            future.failure(CommitFailedError())
+        else:
+            super()._handle_offset_commit_response(offsets, future, send_time, response)
 
     def _perform_assignment(
         self, leader_id: str, assignment_strategy: str, members: Sequence[Sequence[Any]]

@@ -28,7 +28,7 @@ from kafka_patterns.transport.kafka_python.errors import outcome_is_unknown
 __all__ = ["KafkaProducerFace"]
 
 _RETRY_SECONDS = 0.05
-_WAITING_THREAD_JOIN_SECONDS = 2.0
+_THREAD_JOIN_SECONDS = 2.0
 
 
 @attrs.frozen(eq=False)
@@ -194,8 +194,9 @@ class KafkaProducerFace:
             _fail(waiting.future, "", SendFailed("the producer closed before it was sent"))
         self._news.set()
         if thread is not None:
-            thread.join(_WAITING_THREAD_JOIN_SECONDS)
+            thread.join(_THREAD_JOIN_SECONDS)
         self._producer.close(timeout=max(0.0, deadline - time.monotonic()))
+        self._producer.join(_THREAD_JOIN_SECONDS)
 
     def unwrap(self) -> BatchingProducer:
         return self._producer

@@ -1,0 +1,35 @@
+"""Which topics exist."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+
+from kafka_patterns.transport.base import Admin
+
+__all__ = ["find_missing_topics"]
+
+_ANSWER_SECONDS = 5.0
+_RETRY_SECONDS = 0.05
+
+
+def find_missing_topics(
+    admin: Admin,
+    topics: Collection[str],
+    patience: float,
+    wait: Callable[[float], object] = time.sleep,
+) -> tuple[set[str], set[str]]:
+    """Ask for *topics*, which makes a broker create them if it may.
+
+    :param patience: seconds to wait for those that do not exist at first.
+    :param wait: waits that many seconds, or less.
+    :returns: those that did not exist at first, and those that still do not.
+    :raises TransportError: if no broker answers.
+    """
+    deadline = time.monotonic() + patience
+    at_first = {topic for topic in topics if not admin.partitions(topic, _ANSWER_SECONDS)}
+    missing = set(at_first)
+    while missing and time.monotonic() < deadline:
+        wait(_RETRY_SECONDS)
+        missing = {topic for topic in missing if not admin.partitions(topic, _ANSWER_SECONDS)}
+    return at_first, missing
