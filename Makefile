@@ -1,0 +1,99 @@
+# Every target makes what it needs by itself: `make demo` and `make test` ask for Python and
+# make only. Downloads happen once; afterwards the targets work offline.
+
+PYTHON ?= python3
+KAFKA_VERSIONS ?= 3.9.1 4.1.0
+PYTEST_OPTIONS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_DEMO := $(VENV)/.installed-demo
+NEST_PEER := tests/nest/peer
+INSTALLED_NEST := $(NEST_PEER)/node_modules/.package-lock.json
+
+# The build backend warns at length that the package is used where it lies, as it should be.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable
+PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+.PHONY: help venv demo test test-kafka test-nest lint format types imports check coverage clean
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED_DEV)  ## Make .venv with everything to work on the project
+
+# A finished development environment can run the demo as well; it is not replaced.
+demo: $(if $(wildcard $(INSTALLED_DEV)),$(INSTALLED_DEV),$(INSTALLED_DEMO))  ## A NestJS-style service and its client on an embedded broker
+	$(BIN)/python -m examples.hero
+
+test: $(INSTALLED_DEV)  ## All tests that the embedded broker can carry
+	$(PYTEST) -m "not nest"
+
+test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.9 and 4.1 (needs Java and Maven)
+	@$(call require,java,Java 17 or later)
+	@$(call require,mvn,Maven)
+	@set -e; for version in $(KAFKA_VERSIONS); do \
+		echo "Apache Kafka $$version"; \
+		$(PYTEST) --broker kafka --kafka-version "$$version" -m "not nest"; \
+	done
+
+test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka (needs Java, Maven and Node 20)
+	@$(call require,java,Java 17 or later)
+	@$(call require,mvn,Maven)
+	@$(call require,node,Node.js 20 or later)
+	@$(call require,npm,npm)
+	@$(MAKE) --no-print-directory $(INSTALLED_NEST)
+	$(PYTEST) --broker kafka -m nest
+
+lint: $(INSTALLED_DEV)  ## Style and likely mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED_DEV)  ## Format the code and mend what can be mended safely
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED_DEV)  ## Type checks
+	$(BIN)/mypy
+
+imports: $(INSTALLED_DEV)  ## The directions in which modules may depend on each other
+	$(BIN)/lint-imports --no-logo --config setup.cfg
+
+check: lint types imports test  ## Everything but the tests that need Java or Node
+
+coverage: $(INSTALLED_DEV)  ## The tests of `make test`, and which lines they reach
+	$(PYTEST) -m "not nest" --cov --cov-report=term-missing
+
+clean:  ## Remove everything that make created
+	rm -rf $(VENV) .cache $(NEST_PEER)/node_modules build dist *.egg-info htmlcov .coverage*
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(call require,$(PYTHON),Python 3.10 or later)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "$(PYTHON) is too old: kafka_patterns needs Python 3.10 or later;" \
+			"choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(INSTALLED_DEV): setup.cfg setup.py | $(BIN)/python
+	$(INSTALL) '.[dev]'
+	@touch $@
+
+$(INSTALLED_DEMO): setup.cfg setup.py | $(BIN)/python
+	$(INSTALL) '.[crc32c,embedded]'
+	@touch $@
+
+$(INSTALLED_NEST): $(NEST_PEER)/package.json $(NEST_PEER)/package-lock.json
+	cd $(NEST_PEER) && npm ci
+	@touch $@
+
+# $(call require,program,what to install)
+require = command -v $(1) >/dev/null || { \
+	echo "make $@ needs the program '$(1)', which is not on the PATH: install $(2)" >&2; exit 1; }
