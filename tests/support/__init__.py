@@ -1,0 +1,1 @@
+"""What the tests run against and wait with: brokers, processes, polling."""
