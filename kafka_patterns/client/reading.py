@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -51,6 +52,15 @@ class ReplyFuture(Future[Any]):
         super().__init__()
         self._reader = reader
         self._submit = submit
+        self._cancel_told = threading.Lock()  # held for ever by the first cancel
+
+    def cancel(self) -> bool:
+        """Wait for no reply; also those who ``wait`` for several futures are told."""
+        if not super().cancel():
+            return False
+        if self._cancel_told.acquire(blocking=False):
+            self.set_running_or_notify_cancel()
+        return True
 
     def result(self, timeout: float | None = None) -> Any:
         """The reply, read as ``returns=`` asks; raises as ``send`` does."""

@@ -11,10 +11,13 @@ from kafka_patterns import headers
 from kafka_patterns.client.pending import PendingRequests, Reply
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.serialization.error_header import decode_error
+from kafka_patterns.transport.base import Room
 
 __all__ = ["ReplyRouter", "read_reply"]
 
 logger = logging.getLogger("kafka_patterns.replies")
+
+_ALL = Room(1_000_000_000, 1_000_000_000)
 
 
 def read_reply(record: Record) -> Reply:
@@ -42,8 +45,12 @@ class ReplyRouter:
         self._lock = threading.Lock()  # guards the counts
         self._counts: Counter[str] = Counter()
 
-    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> int:
-        """Route *records*; takes them all."""
+    def room(self, partition: TopicPartition, token: Any) -> Room:
+        """Replies are never held back."""
+        return _ALL
+
+    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> None:
+        """Route *records*."""
         for record in records:
             try:
                 self._route(record)
@@ -53,7 +60,6 @@ class ReplyRouter:
                     "a reply at %s offset %d could not be read", partition, record.offset,
                     exc_info=True,
                 )  # fmt: skip
-        return len(records)
 
     def _route(self, record: Record) -> None:
         correlation_id = record.header(headers.CORRELATION_ID)

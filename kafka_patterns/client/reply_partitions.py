@@ -130,9 +130,12 @@ class ReplyPartitions:
             to_open = [tp for tp in self._wanted_partitions() if self._must_open(tp)]
             self._opening.update(to_open)
         if to_open:
-            missing = self._reader.read_from_end(to_open, self._now_reading)
-            with self._changed:
-                self._opening.difference_update(missing)
+            missing: Collection[TopicPartition] = to_open
+            try:
+                missing = self._reader.read_from_end(to_open, self._now_reading)
+            finally:
+                with self._changed:
+                    self._opening.difference_update(missing)
 
     def _wanted_partitions(self) -> Iterable[TopicPartition]:
         return [TopicPartition(t, p) for t, p in self._wanted.items() if p is not None]

@@ -1,8 +1,8 @@
 """The thread that reads: assigned partitions in, batches of records out.
 
 It knows no group. What it reads, and from where, others tell it through commands; what it
-reads goes to one sink. A partition whose records the sink does not take at once is held back
-alone, so that a full partition never keeps the others from being read.
+reads goes to one sink, which is asked before how much it has room for, partition by partition:
+a full one never keeps the others from being read.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ import attrs
 
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.transport.base import EARLIEST, Admin, Interrupted, OffsetOutOfRange, Reader
+from kafka_patterns.transport.base import (
+    EARLIEST,
+    Admin,
+    Interrupted,
+    OffsetOutOfRange,
+    Reader,
+    Room,
+)
 
 __all__ = ["Fetcher", "RecordSink"]
 
 logger = logging.getLogger("kafka_patterns.fetcher")
 
 _POLL_SECONDS = 0.5
-_MAX_POLL_RECORDS = 500
 _ERROR_BACKOFF_SECONDS = 0.2
 _LOOKUP_SECONDS = 2.0
 
@@ -33,11 +39,17 @@ _LOOKUP_SECONDS = 2.0
 class RecordSink(Protocol):
     """Where fetched records go. Called in the fetcher's thread; must not block."""
 
-    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> int:
-        """Take records, in order, and return how many were taken.
+    def room(self, partition: TopicPartition, token: Any) -> Room:
+        """How much of *partition* :meth:`deliver` would take now.
+
+        Whoever said that there is none calls :meth:`Fetcher.wake` when there is some.
 
         :param token: what :meth:`Fetcher.assign` was given with this partition.
         """
+        ...
+
+    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> None:
+        """Take records, in order; no more than there was room for."""
         ...
 
 
@@ -45,8 +57,6 @@ class RecordSink(Protocol):
 class _Assigned:
     token: Any
     next_offset: int
-    held: deque[Record] = attrs.field(factory=deque)
-    paused: bool = False
     unpositioned_until: float | None = None
 
 
@@ -169,12 +179,16 @@ class Fetcher:
     def _step(self) -> None:
         self._run_commands()
         self._find_lost_positions()
-        self._deliver_held()
-        if all(a.held or a.unpositioned_until is not None for a in self._assigned.values()):
+        if any(self._room(partition).records for partition in self._assigned):
+            self._poll()
+        else:
             self._wait_for_news()
-            return
-        self._pause_what_is_held()
-        self._poll()
+
+    def _room(self, partition: TopicPartition) -> Room:
+        assigned = self._assigned.get(partition)
+        if assigned is None or assigned.unpositioned_until is not None:
+            return Room(0, 0)
+        return self._sink.room(partition, assigned.token)
 
     def _run_commands(self) -> None:
         while self._commands:
@@ -186,24 +200,6 @@ class Fetcher:
         self._news.clear()
         self.last_poll = time.monotonic()
 
-    def _deliver_held(self) -> None:
-        for partition, assigned in self._assigned.items():
-            if assigned.held:
-                records = list(assigned.held)
-                taken = self._sink.deliver(partition, assigned.token, records)
-                for _ in range(taken):
-                    assigned.held.popleft()
-
-    def _pause_what_is_held(self) -> None:
-        reader = self._reader_now()
-        for partition, assigned in self._assigned.items():
-            if assigned.held and not assigned.paused:
-                reader.pause(partition)
-                assigned.paused = True
-            elif assigned.paused and not assigned.held:
-                reader.resume(partition, assigned.next_offset)
-                assigned.paused = False
-
     def _poll(self) -> None:
         reader = self._reader_now()
         self._news.clear()
@@ -211,7 +207,7 @@ class Fetcher:
         try:
             # A command or a wake that came before `_polling` was set has not woken the reader.
             timeout = 0.0 if self._commands or self._stopping else _POLL_SECONDS
-            fetched = reader.poll(timeout, _MAX_POLL_RECORDS)
+            fetched = reader.poll(timeout, self._room)
         except OffsetOutOfRange as error:
             self._lose_positions(error.positions)
             return
@@ -226,8 +222,7 @@ class Fetcher:
         if assigned is None:
             return
         assigned.next_offset = records[-1].offset + 1
-        taken = self._sink.deliver(partition, assigned.token, records)
-        assigned.held.extend(records[taken:])
+        self._sink.deliver(partition, assigned.token, records)
 
     def _lose_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         reader = self._reader_now()
@@ -266,7 +261,6 @@ class Fetcher:
         if self._reader is None:
             reader = self._make_reader()
             for partition, assigned in self._assigned.items():
-                assigned.paused = False
                 if assigned.unpositioned_until is None:
                     reader.assign(partition, assigned.next_offset)
             self._reader = reader

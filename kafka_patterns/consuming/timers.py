@@ -92,6 +92,8 @@ class Timers:
             thread.join(timeout)
 
     def _clear(self) -> None:
+        for _, _, timer in self._heap:
+            timer.function = None  # it counts no longer: a late cancel must find nothing
         self._heap.clear()
         self._waiting = 0
 

@@ -64,7 +64,10 @@ def use_filters(*filters: ExceptionFilter) -> Callable[[Target], Target]:
     check_filters(filters)
 
     def decorate(target: Target) -> Target:
-        setattr(target, _FILTERS, (*filters, *filters_of(target)))
+        carrier: Any = target
+        if isinstance(target, (staticmethod, classmethod)):
+            carrier = target.__func__
+        setattr(carrier, _FILTERS, (*filters, *filters_of(carrier)))
         return target
 
     return decorate

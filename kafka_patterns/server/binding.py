@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -55,9 +56,11 @@ def bind(function: Callable[..., Any]) -> Binding:
         cannot be resolved.
     """
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{_name(function)} cannot be a handler: {error}") from error
+    function, filled = _without_partials(function)
+    parameters = [p for p in signature.parameters.values() if p.name not in filled]
     hints = _hints(function)
     context = next((p for p in parameters if _is_context(p, hints)), None)
     others = [p for p in parameters if p is not context and p.kind not in _STAR]
@@ -78,8 +81,17 @@ def bind(function: Callable[..., Any]) -> Binding:
         None if payload is None else payload.name,
         None if payload is None else hints.get(payload.name),
         None if context is None else context.name,
-        positional_payload=payload is not None and payload.kind in _POSITIONAL,
+        positional_payload=payload in parameters[:1] and payload.kind in _POSITIONAL,
     )
+
+
+def _without_partials(function: Callable[..., Any]) -> tuple[Callable[..., Any], set[str]]:
+    """The function inside, and the parameters that its partials fill by name."""
+    filled: set[str] = set()
+    while isinstance(function, functools.partial):
+        filled.update(function.keywords)
+        function = function.func
+    return function, filled
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         target = type(function).__call__
     try:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
-    except NameError as error:
+    except Exception as error:
         raise ConfigurationError(
             f"handler {_name(function)}: an annotation cannot be resolved: {error}. Types of "
             "handlers must be importable at module level"

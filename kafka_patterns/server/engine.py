@@ -35,7 +35,7 @@ from kafka_patterns.server.routes import Routes
 from kafka_patterns.server.work import Finished, Retry, Stop, WorkItem
 from kafka_patterns.server.workers import WorkerPool
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import Member, Transport
+from kafka_patterns.transport.base import Member, Room, Transport
 
 __all__ = ["Engine"]
 
@@ -82,11 +82,11 @@ class Engine:
             float(redelivery.multiplier),
         )
         self.ledger = Ledger(run.max_in_flight, run.max_in_flight_bytes)
-        self.lanes: Lanes[WorkItem] = Lanes()
         self._admin = transport.admin()
         self._transport = transport
         self._name = name
         self._timers = Timers(f"{name}-timers")
+        self.lanes: Lanes[WorkItem] = Lanes(self._timers)
         self._filters = filters
         self._serialization = serialization
         self._pool = WorkerPool(run.workers, self.lanes, self._work, f"{name}-worker")
@@ -194,19 +194,21 @@ class Engine:
 
     # RecordSink: the fetcher's thread
 
+    def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
+        return self.ledger.room(token)
+
     def deliver(
         self, partition: TopicPartition, token: AssignedPartition, records: list[Record]
-    ) -> int:
-        """Take what there is room for and put it into its lanes."""
+    ) -> None:
+        """Put records into their lanes."""
         route = self._routes.get(partition.topic)
         if route is None:
-            return len(records)
-        taken, new = self.ledger.accept(token, records)
+            return
+        new = self.ledger.accept(token, records)
         ordering = route.ordering(self._options.run.ordering)
         self.lanes.put(
-            (_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new
+            [(_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new]
         )
-        return taken
 
     # The workers' threads
 

@@ -135,8 +135,14 @@ def _marker(
         target: Any = function
         if isinstance(function, (staticmethod, classmethod)):
             target = function.__func__
-        # A list of its own: a subclass's override must not add to its parent's marks.
-        setattr(target, _MARKS, [*vars(target).get(_MARKS, []), *marks])
+        try:
+            # A list of its own: a subclass's override must not add to its parent's marks.
+            setattr(target, _MARKS, [*vars(target).get(_MARKS, []), *marks])
+        except (AttributeError, TypeError):
+            raise ConfigurationError(
+                f"{function!r} cannot be marked as a handler: mark a function, or mark the method "
+                "in its class and use add_controller()"
+            ) from None
         return function
 
     return mark
@@ -194,7 +200,8 @@ def handlers_of_module(module: ModuleType) -> Iterator[Handler]:
     :raises ConfigurationError: if there is none.
     """
     found = False
-    for function in list(vars(module).values()):
+    distinct = {id(function): function for function in vars(module).values()}
+    for function in distinct.values():
         if getattr(function, "__module__", None) == module.__name__:
             for mark in marks_of(function):
                 found = True

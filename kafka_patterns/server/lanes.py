@@ -7,15 +7,16 @@ is out of the queue until then.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 import attrs
+
+from kafka_patterns.consuming.timers import Timers
 
 __all__ = ["Lanes"]
 
@@ -29,90 +30,86 @@ class _Lane(Generic[Item]):
 
 
 class Lanes(Generic[Item]):
-    """A queue of lanes. Any thread may call any method."""
+    """A queue of lanes. Any thread may call any method.
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()  # guards everything below
+    :param timers: wakes lanes whose item waits for its next try.
+    """
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        # Workers block in this queue alone: a condition would cost each of them several locks.
+        self._ready: SimpleQueue[_Lane[Item] | None] = SimpleQueue()
+        self._lock = threading.Lock()  # guards everything below
+        self._idle = threading.Condition(self._lock)
         self._lanes: dict[Hashable, _Lane[Item]] = {}
-        self._ready: deque[_Lane[Item]] = deque()
         self._running: dict[Item, _Lane[Item]] = {}
-        self._waiting: list[tuple[float, int, _Lane[Item]]] = []
-        self._order = itertools.count()
+        self._waiting: set[_Lane[Item]] = set()
+        self._parked: list[_Lane[Item]] = []
         self._frozen = False
         self._closed = False
 
     def put(self, entries: Iterable[tuple[Hashable | None, Item]]) -> None:
         """Append items to their lanes; a key of ``None`` is a lane of its own."""
-        with self._changed:
-            added = 0
+        with self._lock:
             for key, item in entries:
                 lane = self._lanes.get(key) if key is not None else None
                 if lane is None:
                     lane = _Lane(object() if key is None else key)
                     self._lanes[lane.key] = lane
-                    self._ready.append(lane)
-                    added += 1
+                    self._ready.put(lane)
                 lane.items.append(item)
-            if added == 1:
-                self._changed.notify()
-            elif added:
-                self._changed.notify_all()
 
     def take(self) -> Item | None:
         """Wait for the next item and take it; ``None`` once closed.
 
         The item stays at the head of its lane until :meth:`done` or :meth:`hold`.
         """
-        with self._changed:
-            while not self._closed:
-                self._wake_due()
-                if self._ready and not self._frozen:
-                    lane = self._ready.popleft()
+        while True:
+            lane = self._ready.get()
+            with self._lock:
+                if lane is None or self._closed:
+                    self._ready.put(None)  # for the next worker
+                    return None
+                if self._frozen:
+                    self._parked.append(lane)
+                elif lane.items:
                     item = lane.items[0]
                     self._running[item] = lane
                     return item
-                self._changed.wait(self._seconds_to_next_due())
-            return None
-
-    def _wake_due(self) -> None:
-        now = time.monotonic()
-        while self._waiting and self._waiting[0][0] <= now:
-            lane = heapq.heappop(self._waiting)[2]
-            if self._lanes.get(lane.key) is lane:
-                self._ready.append(lane)
-
-    def _seconds_to_next_due(self) -> float | None:
-        if not self._waiting:
-            return None
-        return max(0.0, self._waiting[0][0] - time.monotonic())
 
     def done(self, item: Item) -> None:
         """*item* is worked off: the next of its lane may run."""
-        with self._changed:
+        with self._lock:
             lane = self._running.pop(item)
-            if self._lanes.get(lane.key) is lane:
-                lane.items.popleft()
-                if lane.items:
-                    self._ready.append(lane)
-                    self._changed.notify()
-                else:
-                    del self._lanes[lane.key]
-            if self._frozen:
-                self._changed.notify_all()
+            lane.items.popleft()
+            if lane.items:
+                self._ready.put(lane)
+            else:
+                del self._lanes[lane.key]
+            self._tell_idle()
 
     def hold(self, item: Item, delay: float) -> None:
         """*item* stays at the head of its lane and runs again after *delay* seconds."""
-        with self._changed:
+        with self._lock:
             lane = self._running.pop(item)
-            if self._lanes.get(lane.key) is lane:
-                due = time.monotonic() + delay
-                heapq.heappush(self._waiting, (due, next(self._order), lane))
-            self._changed.notify_all()
+            self._waiting.add(lane)
+            self._tell_idle()
+        self._timers.at(time.monotonic() + delay, lambda: self._wake(lane))
+
+    def _tell_idle(self) -> None:
+        if self._frozen and not self._running:
+            self._idle.notify_all()
+
+    def _wake(self, lane: _Lane[Item]) -> None:
+        with self._lock:
+            if lane in self._waiting:
+                self._waiting.discard(lane)
+                self._ready.put(lane)
 
     def drop(self, is_stale: Callable[[Item], bool]) -> list[Item]:
         """Forget the items that are stale and do not run; returns them."""
         dropped: list[Item] = []
-        with self._changed:
+        with self._lock:
             for lane in list(self._lanes.values()):
                 keep: deque[Item] = deque()
                 for item in lane.items:
@@ -121,41 +118,41 @@ class Lanes(Generic[Item]):
                 lane.items = keep
                 if not keep:
                     del self._lanes[lane.key]
-            self._ready = deque(lane for lane in self._ready if lane.items)
-            self._waiting = [entry for entry in self._waiting if entry[2].items]
-            heapq.heapify(self._waiting)
+                    self._waiting.discard(lane)
         return dropped
 
     def freeze(self) -> None:
         """Let no further item start until :meth:`thaw`."""
-        with self._changed:
+        with self._lock:
             self._frozen = True
 
     def thaw(self) -> None:
         """Let items start again."""
-        with self._changed:
+        with self._lock:
             self._frozen = False
-            self._changed.notify_all()
+            for lane in self._parked:
+                self._ready.put(lane)
+            self._parked.clear()
 
     def wait_until_idle(self, timeout: float) -> bool:
         """While frozen: wait until nothing runs; ``False`` if *timeout* seconds passed first."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._running, timeout)
+        with self._lock:
+            return self._idle.wait_for(lambda: not self._running, timeout)
 
     def close(self) -> None:
         """Let every :meth:`take` return ``None``; what is queued stays undone."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._ready.put(None)
 
     @property
     def running(self) -> int:
         """How many items run now."""
-        with self._changed:
+        with self._lock:
             return len(self._running)
 
     @property
     def waiting(self) -> int:
         """How many lanes wait for their next try."""
-        with self._changed:
+        with self._lock:
             return len(self._waiting)

@@ -9,8 +9,11 @@ import attrs
 
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.offsets import OffsetTracker
+from kafka_patterns.transport.base import Room
 
 __all__ = ["AssignedPartition", "Ledger"]
+
+_PLENTY = 1_000_000_000
 
 
 @attrs.define(eq=False)
@@ -67,28 +70,32 @@ class Ledger:
         with self._lock:
             return list(self._partitions)
 
-    def accept(
-        self, assigned: AssignedPartition, records: list[Record]
-    ) -> tuple[int, list[Record]]:
-        """Take as many of *records*, in order, as there is room for.
+    def room(self, assigned: AssignedPartition) -> Room:
+        """How much more of a partition may be held. A stale epoch takes all, to be dropped.
 
-        :returns: how many were taken, and those of them that are new. A stale epoch takes them
-            all, and a record that was delivered before is taken without being new.
+        Once full, a partition has no room until half of it was worked off: it is not read
+        record by record.
         """
         with self._lock:
             if assigned.lost:
-                return len(records), []
-            quota = self._quota()
-            new: list[Record] = []
-            for index, record in enumerate(records):
-                if assigned.held >= quota or self._bytes >= self._max_bytes:
-                    assigned.refused = True
-                    return index, new
-                if assigned.tracker.deliver(record.offset):
-                    new.append(record)
-                    assigned.held += 1
-                    self._bytes += record.size
-            return len(records), new
+                return Room(_PLENTY, _PLENTY)
+            if assigned.refused:
+                return Room(0, 0)
+            room = Room(self._quota() - assigned.held, self._max_bytes - self._bytes)
+            if room.records <= 0 or room.bytes <= 0:
+                assigned.refused = True
+                return Room(0, 0)
+            return room
+
+    def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:
+        """Hold *records*; returns those that are new, none for a stale epoch."""
+        with self._lock:
+            if assigned.lost:
+                return []
+            new = [record for record in records if assigned.tracker.deliver(record.offset)]
+            assigned.held += len(new)
+            self._bytes += sum(record.size for record in new)
+            return new
 
     def _quota(self) -> int:
         return max(1, self._max_in_flight // max(1, len(self._partitions)))

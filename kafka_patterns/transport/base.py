@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 
@@ -33,6 +33,7 @@ __all__ = [
     "OffsetOutOfRange",
     "Producer",
     "Reader",
+    "Room",
     "Transport",
 ]
 
@@ -47,6 +48,13 @@ class Interrupted(BaseException):
 
     Not an ``Exception``, so that no handler on the way swallows it.
     """
+
+
+class Room(NamedTuple):
+    """How much of one partition may be delivered now. The last record may pass the bytes."""
+
+    records: int
+    bytes: int
 
 
 class OffsetOutOfRange(Exception):
@@ -99,21 +107,17 @@ class Reader(Protocol):
         """Stop reading; what is buffered of them is dropped."""
         ...
 
-    def pause(self, partition: TopicPartition) -> None:
-        """Keep *partition* but fetch nothing from it."""
-        ...
-
-    def resume(self, partition: TopicPartition, offset: int) -> None:
-        """Read again, from *offset* on: a pause loses what was buffered."""
-        ...
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from *offset*."""
         ...
 
-    def poll(self, timeout: float, max_records: int) -> Mapping[TopicPartition, list[Record]]:
+    def poll(
+        self, timeout: float, room: Callable[[TopicPartition], Room]
+    ) -> Mapping[TopicPartition, list[Record]]:
         """Return what arrived; wait up to *timeout* for the first record, or a wakeup.
 
+        :param room: asked per partition how much may be returned. What there is no room for
+            stays here, one chunk per partition, and is not fetched again.
         :raises OffsetOutOfRange: if a position is not in the log any more.
         """
         ...

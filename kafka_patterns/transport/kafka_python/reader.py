@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka import errors as base_errors
 
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.transport.base import OffsetOutOfRange
+from kafka_patterns.transport.base import OffsetOutOfRange, Room
+from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 
 __all__ = ["KafkaReader"]
+
+_SLICE_RECORDS = 100
+_LEADER_MOVED = (
+    base_errors.NotLeaderForPartitionError,
+    base_errors.UnknownTopicOrPartitionError,
+    base_errors.LeaderNotAvailableError,
+)
 
 
 class KafkaReader:
     """A :class:`~kafka_patterns.transport.base.Reader` on ``KafkaConsumer``.
 
     The poll is our own: the base's looks after a group and after unknown positions, which a
-    reader does not have, and both can block it.
+    reader does not have, and both can block it; and it drops what is buffered of a paused
+    partition.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -36,6 +45,14 @@ class KafkaReader:
         self._fetcher = self._consumer._fetcher
         self._subscription = self._consumer._subscription
         self._assigned: set[TopicPartition] = set()
+        self._chunks: dict[TopicPartition, FetchedChunk] = {}
+        # What lies here is not asked for again until it was taken.
+        self._base_fetchable = self._fetcher._fetchable_partitions
+        self._fetcher._fetchable_partitions = self._fetchable
+
+    def _fetchable(self) -> set[KafkaTopicPartition]:
+        fetchable: set[KafkaTopicPartition] = self._base_fetchable()
+        return fetchable.difference(self._chunks)  # both are the same tuples
 
     def assign(self, partition: TopicPartition, offset: int) -> None:
         self._assigned.add(partition)
@@ -44,51 +61,77 @@ class KafkaReader:
 
     def unassign(self, partitions: Collection[TopicPartition]) -> None:
         self._assigned.difference_update(partitions)
+        for partition in partitions:
+            self._chunks.pop(partition, None)
         if self._assigned:
             self._consumer.assign([KafkaTopicPartition(*tp) for tp in self._assigned])
         else:
             self._consumer.unsubscribe()
 
-    def pause(self, partition: TopicPartition) -> None:
-        self._subscription.pause(KafkaTopicPartition(*partition))
-
-    def resume(self, partition: TopicPartition, offset: int) -> None:
-        self.seek(partition, offset)
-        self._subscription.resume(KafkaTopicPartition(*partition))
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._chunks.pop(partition, None)
         self._subscription.seek(KafkaTopicPartition(*partition), offset)
 
-    def poll(self, timeout: float, max_records: int) -> Mapping[TopicPartition, list[Record]]:
+    def poll(
+        self, timeout: float, room: Callable[[TopicPartition], Room]
+    ) -> Mapping[TopicPartition, list[Record]]:
         try:
-            return self._poll(timeout, max_records)
-        except KafkaError as error:
+            records = self._take(room)
+            if records:
+                if self._fetcher.send_fetches():
+                    self._client.poll(timeout_ms=0)
+                return records
+            if self._assigned:
+                self._fetcher.send_fetches()
+            self._client.poll(timeout_ms=timeout * 1000)
+            return self._take(room)
+        except base_errors.KafkaError as error:
             raise TransportError(f"reading failed: {type(error).__name__}: {error}") from error
 
-    def _poll(self, timeout: float, max_records: int) -> dict[TopicPartition, list[Record]]:
-        records = self._fetched(max_records)
-        if records:
-            if self._fetcher.send_fetches():
-                self._client.poll(timeout_ms=0)
-            return records
-        if self._assigned:
-            self._fetcher.send_fetches()
-        self._client.poll(timeout_ms=timeout * 1000)
-        return self._fetched(max_records)
+    def _take(self, room: Callable[[TopicPartition], Room]) -> dict[TopicPartition, list[Record]]:
+        """A slice of each partition that has records here and room there."""
+        self._open_answers()
+        taken = {}
+        for partition, chunk in list(self._chunks.items()):
+            max_records, max_bytes = room(partition)
+            records = chunk.take(min(max_records, _SLICE_RECORDS), max_bytes)
+            if records:
+                taken[partition] = records
+            if chunk.exhausted:
+                del self._chunks[partition]
+                state = self._subscription.assignment[KafkaTopicPartition(*partition)]
+                state.position = chunk.next_offset
+        return taken
 
-    def _fetched(self, max_records: int) -> dict[TopicPartition, list[Record]]:
-        try:
-            fetched, _ = self._fetcher.fetched_records(max_records)
-        except OffsetOutOfRangeError as error:
-            positions = {TopicPartition(*tp): offset for tp, offset in error.args[0].items()}
-            raise OffsetOutOfRange(positions) from error
-        return {
-            TopicPartition(tp.topic, tp.partition): [
-                Record(tp.topic, tp.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-                for r in records
-            ]
-            for tp, records in fetched.items()
-        }
+    def _open_answers(self) -> None:
+        answers = self._fetcher._completed_fetches
+        while answers:
+            answer = answers.popleft()
+            partition = TopicPartition(*answer.topic_partition)
+            state = self._subscription.assignment.get(answer.topic_partition)
+            if state is None or state.position != answer.fetched_offset:
+                continue  # an answer to a question of before a seek
+            error_code, highwater, *_, data = answer.partition_data
+            if error_code:
+                self._on_error(partition, answer.fetched_offset, error_code)
+                continue
+            state.highwater = highwater
+            if data:
+                chunk = FetchedChunk(partition, answer.fetched_offset, data)
+                state.position = chunk.next_offset
+                if not chunk.exhausted:
+                    self._chunks[partition] = chunk
+
+    def _on_error(self, partition: TopicPartition, offset: int, error_code: int) -> None:
+        error_type = base_errors.for_code(error_code)
+        if error_type is base_errors.OffsetOutOfRangeError:
+            raise OffsetOutOfRange({partition: offset})
+        self._client.cluster.request_update()
+        if error_type not in _LEADER_MOVED:
+            raise TransportError(
+                f"the broker does not let {partition} be read: {error_type.__name__}: "
+                f"{error_type.description}"
+            )
 
     def end_offset(self, partition: TopicPartition) -> int | None:
         state = self._subscription.assignment.get(KafkaTopicPartition(*partition))

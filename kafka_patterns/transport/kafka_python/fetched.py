@@ -1,0 +1,74 @@
+"""One fetched chunk of one partition, unpacked record by record as there is room for it.
+
+The base unpacks whole chunks, and throws away what is left of one when its partition is paused.
+Here a chunk simply stays until it was taken: nothing is lost, fetched twice or unpacked early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kafka.record import MemoryRecords
+
+from kafka_patterns.message import Record, TopicPartition
+
+__all__ = ["FetchedChunk"]
+
+
+class FetchedChunk:
+    """The records of one partition in one answer to a fetch.
+
+    :param position: the offset that was asked for; a batch may begin before it.
+    :param data: the record batches as they came.
+    """
+
+    def __init__(self, partition: TopicPartition, position: int, data: bytes) -> None:
+        self._partition = partition
+        self._records = self._unpack(MemoryRecords(data))
+        self._ahead: Record | None = None
+        self.next_offset = position
+        self.exhausted = False
+        self._look_ahead()
+
+    def take(self, max_records: int, max_bytes: int) -> list[Record]:
+        """The next records, until either bound is reached or passed."""
+        taken: list[Record] = []
+        size = 0
+        while self._ahead is not None and len(taken) < max_records and size < max_bytes:
+            record = self._ahead
+            taken.append(record)
+            size += record.size
+            self.next_offset = record.offset + 1
+            self._look_ahead()
+        return taken
+
+    def _look_ahead(self) -> None:
+        self._ahead = next(self._records, None)
+        self.exhausted = self._ahead is None
+
+    def _unpack(self, records: MemoryRecords) -> Iterator[Record]:
+        topic, partition = self._partition
+        position = self.next_offset
+        while (batch := records.next_batch()) is not None:
+            if not getattr(batch, "is_control_batch", False):  # a transaction's marker
+                for record in batch:
+                    if record.offset >= position:
+                        yield Record(
+                            topic,
+                            partition,
+                            record.offset,
+                            record.timestamp,
+                            record.key,
+                            record.value,
+                            record.headers,
+                        )
+            self.next_offset = max(self.next_offset, _end(batch))
+
+
+def _end(batch: Any) -> int:
+    """The offset after a batch, also where compaction took its last records."""
+    try:
+        return int(batch.base_offset) + int(batch.last_offset_delta) + 1
+    except AttributeError:
+        return 0  # the format before Kafka 0.11: only its records tell
