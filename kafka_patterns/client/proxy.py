@@ -6,20 +6,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
 from typing import Any, TypeVar, overload
 
 from kafka_patterns.client.connection import Connection
+from kafka_patterns.client.futures import EmitFuture
 from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, Slot, StreamSlot
 from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
 from kafka_patterns.client.requests import RequestWriter, new_correlation_id
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
-from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver, wait_for_send
+from kafka_patterns.consuming.drivers import (
+    SEND_GRACE_SECONDS,
+    ConsumerDriver,
+    ProducerDriver,
+    unacknowledged,
+    wait_for_send,
+)
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import (
     ClientClosed,
     ConfigurationError,
-    KafkaPatternsError,
     NotConnected,
     NotSubscribedToReply,
     RequestTimeout,
@@ -379,16 +386,22 @@ class ClientKafkaProxy:
     ) -> Future[RecordMetadata]:
         """Send an event; the future ends when the broker has it, or with ``SendFailed``.
 
-        Never waits for the network, once connected. Callbacks run on the callback thread.
+        Takes and raises what :meth:`emit` does, except that everything known only later is the
+        future's exception. Never waits for the network, once connected. Callbacks run on the
+        callback thread.
         """
         timeout = self._send_timeout(timeout)
         topic = self._writer.topic(pattern)
         connection = self._connected()
         message = self._writer.event(topic, data)
         result = EmitFuture(self._callbacks.submit)
-        self._producer(connection).send(topic, message, timeout=timeout).add_done_callback(
-            result.follow
+        timer = self._timers.at(
+            time.monotonic() + timeout + SEND_GRACE_SECONDS,
+            lambda: result.fail_with(unacknowledged(topic, timeout)),
         )
+        Future.add_done_callback(result, lambda _: timer.cancel())
+        sent = self._producer(connection).send(topic, message, timeout=timeout)
+        sent.add_done_callback(result.follow)
         return result
 
     def emit_batch(
@@ -407,8 +420,8 @@ class ClientKafkaProxy:
         messages = [self._writer.event(topic, item) for item in items]
         producer = self._producer(connection)
         futures = [producer.send(topic, message, timeout=timeout) for message in messages]
-        deadline = time.monotonic() + timeout
-        results = [_outcome(future, topic, deadline) for future in futures]
+        wait_for_all(futures, timeout + SEND_GRACE_SECONDS)
+        results = [_outcome(future, topic, timeout) for future in futures]
         failed = [result for result in results if isinstance(result, SendFailed)]
         if failed:
             raise SendFailed(
@@ -473,32 +486,9 @@ class ClientKafkaProxy:
         return self._writer.event(self._writer.topic(topic), payload)
 
 
-class EmitFuture(Future[RecordMetadata]):
-    """A future of ``emit_future``; its done callbacks run on the client's callback thread."""
-
-    def __init__(self, submit: Callable[[Callable[[], object]], None]) -> None:
-        super().__init__()
-        self._submit = submit
-
-    def follow(self, sent: Future[RecordMetadata]) -> None:
-        """End as *sent* ended."""
-        if not self.set_running_or_notify_cancel():
-            return
-        error = sent.exception()
-        if error is None:
-            self.set_result(sent.result())
-        else:
-            self.set_exception(error)
-
-    def add_done_callback(self, fn: Callable[[Future[RecordMetadata]], object]) -> None:
-        """Call *fn* with this future on the client's callback thread once it is done."""
-        super().add_done_callback(lambda future: self._submit(lambda: fn(future)))
-
-
 def _outcome(
-    future: Future[RecordMetadata], topic: str, deadline: float
-) -> RecordMetadata | KafkaPatternsError:
-    try:
-        return wait_for_send(future, topic, max(0.0, deadline - time.monotonic()))
-    except KafkaPatternsError as error:
-        return error
+    sent: Future[RecordMetadata], topic: str, timeout: float
+) -> RecordMetadata | BaseException:
+    if not sent.done():
+        return unacknowledged(topic, timeout)
+    return sent.exception() or sent.result()

@@ -5,17 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
+from kafka_patterns.client.futures import CallbackFuture
 from kafka_patterns.client.pending import Reply, StreamSlot
 from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeout, RpcException
 from kafka_patterns.serialization.registry import Serialization
 
 __all__ = ["ReplyFuture", "ReplyReader", "ReplyStream"]
-
-T = TypeVar("T")
-
 
 class ReplyReader:
     """Reads the replies to one request as ``returns=`` asks; in the caller's thread."""
@@ -41,17 +38,15 @@ class ReplyReader:
             ) from error
 
 
-class ReplyFuture(Future[Any]):
+class ReplyFuture(CallbackFuture[Any]):
     """A future whose reply is decoded by whoever asks for the result.
 
     So neither a slow deserializer nor one that fails touches the thread that reads replies.
-    Done callbacks run on the client's callback thread.
     """
 
     def __init__(self, reader: ReplyReader, submit: Callable[[Callable[[], object]], None]) -> None:
-        super().__init__()
+        super().__init__(submit)
         self._reader = reader
-        self._submit = submit
         self._cancel_told = threading.Lock()  # held for ever by the first cancel
 
     def cancel(self) -> bool:
@@ -76,10 +71,6 @@ class ReplyFuture(Future[Any]):
         except Exception as read_error:  # noqa: BLE001  what result() raises is what exception() returns
             return read_error
         return None
-
-    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
-        """Call *fn* with this future on the client's callback thread once it is done."""
-        super().add_done_callback(lambda future: self._submit(lambda: fn(future)))
 
 
 class ReplyStream(Iterator[Any]):

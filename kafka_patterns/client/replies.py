@@ -49,6 +49,10 @@ class ReplyRouter:
         """Replies are never held back."""
         return _ALL
 
+    def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
+        """Replies are known by their correlation ids, not by their offsets."""
+        return token
+
     def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> None:
         """Route *records*."""
         for record in records:

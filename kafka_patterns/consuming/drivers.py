@@ -18,12 +18,21 @@ from kafka_patterns.message import (
 )
 from kafka_patterns.transport.base import Producer
 
-__all__ = ["ConsumerDriver", "ProducerDriver", "wait_for_send"]
+__all__ = [
+    "SEND_GRACE_SECONDS",
+    "ConsumerDriver",
+    "ProducerDriver",
+    "unacknowledged",
+    "wait_for_send",
+]
 
 T = TypeVar("T")
 
 _COMMIT_SECONDS = 10.0
 _GRACE_SECONDS = 1.0
+SEND_GRACE_SECONDS = 1.0
+"""How much longer than its timeout a send may take to tell its own outcome."""
+
 CommitEntry = Mapping[str, Any]
 
 
@@ -132,13 +141,19 @@ def wait_for_send(future: Future[RecordMetadata], topic: str, timeout: float) ->
     :raises SendFailed: with ``outcome_unknown`` if nothing is known after *timeout* seconds.
     """
     try:
-        return future.result(timeout + _GRACE_SECONDS)
+        return future.result(timeout + SEND_GRACE_SECONDS)
     except FutureTimeoutError:
-        raise SendFailed(
-            f"the broker did not acknowledge a message for topic {topic!r} within {timeout:g} s; "
-            "it may have been written all the same",
-            outcome_unknown=True,
-        ) from None
+        raise unacknowledged(topic, timeout) from None
+
+
+def unacknowledged(topic: str, timeout: float) -> SendFailed:
+    """What a send ended with whose outcome is not known after *timeout* seconds."""
+    return SendFailed(
+        f"the broker did not acknowledge a message for topic {topic!r} within {timeout:g} s; "
+        "it may have been written all the same",
+        outcome_unknown=True,
+        retriable=True,
+    )
 
 
 def _result(future: Future[T], timeout: float) -> T:

@@ -52,6 +52,15 @@ class RecordSink(Protocol):
         """Take records, in order; no more than there was room for."""
         ...
 
+    def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
+        """The position fell out of the log, and *partition* is read from *offset* on.
+
+        The offsets may count other records than before: a topic may have been made anew.
+
+        :returns: the token from now on.
+        """
+        ...
+
 
 @attrs.define(eq=False)
 class _Assigned:
@@ -255,6 +264,7 @@ class Fetcher:
             else:
                 assigned.unpositioned_until = None
                 assigned.next_offset = offset
+                assigned.token = self._sink.restarted(partition, assigned.token, offset)
                 self._reader_now().assign(partition, offset)
 
     def _reader_now(self) -> Reader:

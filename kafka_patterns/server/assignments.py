@@ -61,22 +61,22 @@ class Assignments:
         except TransportError as error:
             logger.warning("partitions are not open yet, trying again: %s", error)
             starts = {}
-        for partition, offset in starts.items():
-            assigned = self._ledger.open(partition, offset)
-            self._fetcher.assign(partition, offset, token=assigned)
+        for partition, start in starts.items():
+            assigned = self._ledger.open(partition, start)
+            self._fetcher.assign(partition, start.offset, token=assigned)
         if len(starts) < len(missing):
             self._retry_at = time.monotonic() + _RETRY_SECONDS
 
     def _starts(
         self, member: Member, partitions: Collection[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
+    ) -> Mapping[TopicPartition, OffsetAndMetadata]:
         """Where to begin: the committed offsets, or else the first ones, committed right now.
 
         Without that commit a group that begins at the end would begin at a later end after a
         hand-over, and lose what came in between.
         """
         committed = member.committed(partitions, _ANSWER_SECONDS)
-        starts = {tp: entry.offset for tp, entry in committed.items() if entry is not None}
+        starts = {tp: entry for tp, entry in committed.items() if entry is not None}
         new = {
             tp: EARLIEST if tp.topic in self._new_topics else self._first
             for tp in partitions
@@ -84,10 +84,8 @@ class Assignments:
         }
         if new:
             found = self._admin.offsets(new, _ANSWER_SECONDS)
-            if found:
-                member.commit_now(
-                    {tp: OffsetAndMetadata(offset) for tp, offset in found.items()},
-                    _ANSWER_SECONDS,
-                )
-            starts.update(found)
+            first = {tp: OffsetAndMetadata(offset) for tp, offset in found.items()}
+            if first:
+                member.commit_now(first, _ANSWER_SECONDS)
+            starts.update(first)
         return starts

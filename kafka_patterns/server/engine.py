@@ -21,7 +21,7 @@ from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
-from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.assignments import Assignments
@@ -210,6 +210,15 @@ class Engine:
             [(_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new]
         )
 
+    def restarted(
+        self, partition: TopicPartition, token: AssignedPartition, offset: int
+    ) -> AssignedPartition:
+        """Begin a new epoch: an offset finished before says nothing about the new record."""
+        if token.lost:
+            return token
+        self._end_epochs([partition])
+        return self.ledger.open(partition, OffsetAndMetadata(offset))
+
     # The workers' threads
 
     def _work(self, item: WorkItem) -> None:
@@ -293,10 +302,14 @@ class Engine:
         self.assignments.open_missing(member)
 
     def _lose(self, partitions: Collection[TopicPartition]) -> None:
-        for assigned in self.ledger.close(partitions):
+        for assigned in self._end_epochs(partitions):
             self.fetcher.unassign(assigned.partition)
+
+    def _end_epochs(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
+        closed = self.ledger.close(partitions)
         for item in self.lanes.drop(lambda item: item.assigned.lost):
             self._release_room(item)
+        return closed
 
     def on_tick(self, member: Member) -> None:
         self._outage.over()

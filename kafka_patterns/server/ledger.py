@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 import attrs
 
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.offset_map import decode_runs, encode_runs
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.transport.base import Room
 
@@ -25,7 +26,7 @@ class AssignedPartition:
 
     partition: TopicPartition
     tracker: OffsetTracker
-    committed: int
+    committed: OffsetAndMetadata
     lost: bool = False
     held: int = 0
     refused: bool = False
@@ -46,9 +47,14 @@ class Ledger:
         self._bytes = 0
         self._finished_since_commit = 0
 
-    def open(self, partition: TopicPartition, offset: int) -> AssignedPartition:
-        """Begin a new epoch of *partition* at *offset*, which is committed."""
-        assigned = AssignedPartition(partition, OffsetTracker(offset), offset)
+    def open(self, partition: TopicPartition, committed: OffsetAndMetadata) -> AssignedPartition:
+        """Begin a new epoch of *partition* at the *committed* offset.
+
+        What the commit's metadata says to be finished is not delivered again.
+        """
+        runs = decode_runs(*committed)
+        tracker = OffsetTracker(committed.offset, runs)
+        assigned = AssignedPartition(partition, tracker, committed)
         with self._lock:
             self._partitions[partition] = assigned
         return assigned
@@ -124,20 +130,23 @@ class Ledger:
             return self._finished_since_commit
 
     def committable(self) -> dict[AssignedPartition, OffsetAndMetadata]:
-        """The positions that moved since they were committed."""
+        """The positions, with what is finished behind them, that changed since the last commit."""
         with self._lock:
             self._finished_since_commit = 0
-            return {
-                assigned: OffsetAndMetadata(assigned.tracker.position)
-                for assigned in self._partitions.values()
-                if assigned.tracker.position > assigned.committed
-            }
+            changed = {}
+            for assigned in self._partitions.values():
+                position = assigned.tracker.position
+                runs = encode_runs(position, assigned.tracker.finished_runs())
+                committable = OffsetAndMetadata(position, runs)
+                if committable != assigned.committed:
+                    changed[assigned] = committable
+            return changed
 
     def committed(self, offsets: Mapping[AssignedPartition, OffsetAndMetadata]) -> None:
         """The broker took *offsets*."""
         with self._lock:
-            for assigned, (offset, _) in offsets.items():
-                assigned.committed = max(assigned.committed, offset)
+            for assigned, committed in offsets.items():
+                assigned.committed = committed
 
     @property
     def held(self) -> int:

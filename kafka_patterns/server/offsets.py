@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
+
+from kafka_patterns.server.offset_map import Run
 
 __all__ = ["OffsetTracker"]
 
@@ -15,19 +18,29 @@ class OffsetTracker:
     the last.
 
     :param start: the offset at which reading began.
+    :param finished: runs at or above *start* that an earlier owner finished.
     """
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, finished: Iterable[Run] = ()) -> None:
         self._next = start
         self._delivered: deque[int] = deque()
         self._finished: set[int] = set()
+        self._earlier: deque[Run] = deque(finished)
 
     def deliver(self, offset: int) -> bool:
-        """A record was read; ``False`` if it, or a later one, was read before."""
+        """A record was read; ``False`` if there is nothing to do for it.
+
+        That is so if it, or a later one, was read before, or an earlier owner finished it.
+        """
         if offset < self._next:
             return False
         self._delivered.append(offset)
         self._next = offset + 1
+        while self._earlier and self._earlier[0][1] <= offset:
+            self._earlier.popleft()
+        if self._earlier and self._earlier[0][0] <= offset:
+            self.finish(offset)
+            return False
         return True
 
     def finish(self, offset: int) -> bool:
@@ -55,3 +68,23 @@ class OffsetTracker:
     def unfinished(self) -> int:
         """How many delivered records are not finished."""
         return len(self._delivered) - len(self._finished)
+
+    def finished_runs(self) -> Iterator[Run]:
+        """What is finished above the position, ascending; holes count as finished."""
+        first: int | None = None
+        after = 0
+        if self._finished:
+            for offset in self._delivered:
+                if offset not in self._finished:
+                    if first is not None:
+                        yield (first, after)
+                    first = None
+                    continue
+                if first is None:
+                    first = offset
+                after = offset + 1
+            if first is not None:
+                yield (first, after)
+        for start, end in self._earlier:
+            if end > self._next:
+                yield (max(start, self._next), end)

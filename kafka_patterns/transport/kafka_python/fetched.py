@@ -27,12 +27,17 @@ class FetchedChunk:
         self._partition = partition
         self._records = self._unpack(MemoryRecords(data))
         self._ahead: Record | None = None
+        self._failure: Exception | None = None
         self.next_offset = position
         self.exhausted = False
         self._look_ahead()
 
     def take(self, max_records: int, max_bytes: int) -> list[Record]:
-        """The next records, until either bound is reached or passed."""
+        """The next records, until either bound is reached or passed.
+
+        :raises kafka.errors.KafkaError: if what comes next is damaged, or compressed in a way
+            this installation cannot read; not before everything ahead of it was taken.
+        """
         taken: list[Record] = []
         size = 0
         while self._ahead is not None and len(taken) < max_records and size < max_bytes:
@@ -41,11 +46,16 @@ class FetchedChunk:
             size += record.size
             self.next_offset = record.offset + 1
             self._look_ahead()
+        if self._failure is not None and self._ahead is None and not taken:
+            raise self._failure
         return taken
 
     def _look_ahead(self) -> None:
-        self._ahead = next(self._records, None)
-        self.exhausted = self._ahead is None
+        try:
+            self._ahead = next(self._records, None)
+        except Exception as error:  # noqa: BLE001  whatever it is, it waits for its turn
+            self._ahead, self._failure = None, error
+        self.exhausted = self._ahead is None and self._failure is None
 
     def _unpack(self, records: MemoryRecords) -> Iterator[Record]:
         topic, partition = self._partition

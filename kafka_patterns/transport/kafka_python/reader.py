@@ -89,18 +89,34 @@ class KafkaReader:
             raise TransportError(f"reading failed: {type(error).__name__}: {error}") from error
 
     def _take(self, room: Callable[[TopicPartition], Room]) -> dict[TopicPartition, list[Record]]:
-        """A slice of each partition that has records here and room there."""
+        """A slice of each partition that has records here and room there.
+
+        A partition that cannot be read says so when the others have nothing to deliver: what
+        they gave is on nobody's books yet.
+        """
         self._open_answers()
-        taken = {}
+        taken: dict[TopicPartition, list[Record]] = {}
+        unreadable: dict[TopicPartition, Exception] = {}
         for partition, chunk in list(self._chunks.items()):
             max_records, max_bytes = room(partition)
-            records = chunk.take(min(max_records, _SLICE_RECORDS), max_bytes)
+            try:
+                records = chunk.take(min(max_records, _SLICE_RECORDS), max_bytes)
+            except Exception as error:  # noqa: BLE001  raised below, once it harms no other
+                unreadable[partition] = error
+                continue
             if records:
                 taken[partition] = records
             if chunk.exhausted:
                 del self._chunks[partition]
                 state = self._subscription.assignment[KafkaTopicPartition(*partition)]
                 state.position = chunk.next_offset
+        if unreadable and not taken:
+            partition, error = next(iter(unreadable.items()))
+            self._fetch_again(partition)
+            raise TransportError(
+                f"{partition}: the records from offset {self._position(partition)} on cannot be "
+                f"read: {type(error).__name__}: {error}"
+            ) from error
         return taken
 
     def _open_answers(self) -> None:

@@ -1,0 +1,78 @@
+"""What is finished behind an unfinished record, as text beside a committed offset. Pure.
+
+One slow message holds back the committed position of its partition; without this, everything
+that was finished behind it would run again after a restart. The text is ``kp1:`` and the base64
+of variable-length numbers: for each run of finished records, how many offsets lie between it
+and the end of the one before (the position, for the first), and how many it spans.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+
+__all__ = ["MAX_METADATA_LENGTH", "Run", "decode_runs", "encode_runs"]
+
+Run = tuple[int, int]
+"""The first offset of finished records, and the offset after the last."""
+
+MAX_METADATA_LENGTH = 4096
+"""What a broker takes as metadata of a commit, by default."""
+
+_PREFIX = "kp1:"
+_MAX_BYTES = (MAX_METADATA_LENGTH - len(_PREFIX)) // 4 * 3
+
+
+def encode_runs(position: int, runs: Iterable[Run]) -> str:
+    """The text for *runs*, ascending and above *position*; empty if there are none.
+
+    Of more runs than fit the first ones are kept: what is left out runs again, no more.
+    """
+    data = bytearray()
+    end = position
+    for first, after in runs:
+        entry = _number(first - end) + _number(after - first)
+        if len(data) + len(entry) > _MAX_BYTES:
+            break
+        data += entry
+        end = after
+    return _PREFIX + base64.b64encode(data).decode() if data else ""
+
+
+def decode_runs(position: int, text: str) -> list[Run]:
+    """The runs in *text*; none if it is not ours, or cannot be read."""
+    if not text.startswith(_PREFIX):
+        return []
+    try:
+        numbers = list(_numbers(base64.b64decode(text[len(_PREFIX) :], validate=True)))
+    except (binascii.Error, ValueError):
+        return []
+    runs = []
+    end = position
+    for gap, length in zip(numbers[::2], numbers[1::2], strict=False):
+        runs.append((end + gap, end + gap + length))
+        end += gap + length
+    return runs
+
+
+def _number(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+def _numbers(data: bytes) -> Iterator[int]:
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        if byte & 0x80:
+            shift += 7
+        else:
+            yield value
+            value = shift = 0
+    if shift:
+        raise ValueError("the last number is cut off")
