@@ -75,10 +75,7 @@ def assign_reply_partitions(
     for partition in free:
         if not members:
             break
-        receiver = min(
-            members,
-            key=lambda m: (bool(given[m]) and given[m][0] > partition, len(given[m]), m),
-        )
+        receiver = min(members, key=lambda m: (min(given[m]) > partition, len(given[m]), m))
         given[receiver].append(partition)
     return {member: sorted(member_partitions) for member, member_partitions in given.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeou
 from kafka_patterns.serialization.registry import Serialization
 
 __all__ = ["ReplyFuture", "ReplyReader", "ReplyStream"]
+
 
 class ReplyReader:
     """Reads the replies to one request as ``returns=`` asks; in the caller's thread."""
@@ -47,15 +47,6 @@ class ReplyFuture(CallbackFuture[Any]):
     def __init__(self, reader: ReplyReader, submit: Callable[[Callable[[], object]], None]) -> None:
         super().__init__(submit)
         self._reader = reader
-        self._cancel_told = threading.Lock()  # held for ever by the first cancel
-
-    def cancel(self) -> bool:
-        """Wait for no reply; also those who ``wait`` for several futures are told."""
-        if not super().cancel():
-            return False
-        if self._cancel_told.acquire(blocking=False):
-            self.set_running_or_notify_cancel()
-        return True
 
     def result(self, timeout: float | None = None) -> Any:
         """The reply, read as ``returns=`` asks; raises as ``send`` does."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
 from typing import Any
 
 from kafka_patterns import headers
 from kafka_patterns.client.pending import PendingRequests, Reply
+from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.serialization.error_header import decode_error
 from kafka_patterns.transport.base import Room
@@ -42,8 +41,7 @@ class ReplyRouter:
 
     def __init__(self, pending: PendingRequests) -> None:
         self._pending = pending
-        self._lock = threading.Lock()  # guards the counts
-        self._counts: Counter[str] = Counter()
+        self.counters = Counters()
 
     def room(self, partition: TopicPartition, token: Any) -> Room:
         """Replies are never held back."""
@@ -59,7 +57,7 @@ class ReplyRouter:
             try:
                 self._route(record)
             except Exception:
-                self._count("unreadable")
+                self.counters.add("replies_unreadable")
                 logger.warning(
                     "a reply at %s offset %d could not be read", partition, record.offset,
                     exc_info=True,
@@ -68,22 +66,12 @@ class ReplyRouter:
     def _route(self, record: Record) -> None:
         correlation_id = record.header(headers.CORRELATION_ID)
         if correlation_id is None:
-            self._count("without_correlation_id")
+            self.counters.add("replies_without_correlation_id")
             return
         slot = self._pending.get(correlation_id)
         if slot is None:
-            self._count("not_awaited")
+            self.counters.add("replies_not_awaited")
             return
         if slot.deliver(read_reply(record)):
             self._pending.remove(correlation_id)
-        self._count("delivered")
-
-    def _count(self, name: str) -> None:
-        with self._lock:
-            self._counts[name] += 1
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many replies were delivered, not awaited (late, twice, others'), unreadable."""
-        with self._lock:
-            return dict(self._counts)
+        self.counters.add("replies_delivered")

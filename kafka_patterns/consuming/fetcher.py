@@ -12,6 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
 from typing import Any, Protocol
 
 import attrs
@@ -34,6 +36,7 @@ logger = logging.getLogger("kafka_patterns.fetcher")
 _POLL_SECONDS = 0.5
 _ERROR_BACKOFF_SECONDS = 0.2
 _LOOKUP_SECONDS = 2.0
+_UNWRAP_SECONDS = 2.0
 
 
 class RecordSink(Protocol):
@@ -112,7 +115,11 @@ class Fetcher:
 
         def command() -> None:
             self._assigned[partition] = _Assigned(token, offset)
-            self._reader_now().assign(partition, offset)
+            try:
+                self._reader_now().assign(partition, offset)
+            except Exception:
+                self._commands.appendleft(command)  # whoever waits for `reading` still does
+                raise
             if reading is not None:
                 reading()
 
@@ -155,10 +162,21 @@ class Fetcher:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def unwrap(self) -> Any:
-        """The client library's own consumer, or ``None`` before the first assignment."""
+    def end_offset(self, partition: TopicPartition) -> int | None:
+        """The end of *partition* as last seen in a fetch."""
         reader = self._reader
-        return None if reader is None else reader.unwrap()
+        return None if reader is None else reader.end_offset(partition)
+
+    def unwrap(self) -> Any:
+        """The client library's own consumer, made now if nothing was read yet.
+
+        ``None`` if the thread has ended, or does not make one in time.
+        """
+        made: Future[Any] = Future()
+        if self.alive:
+            self.run(lambda reader: made.set_result(reader.unwrap()))
+            wait_for_futures([made], _UNWRAP_SECONDS)
+        return made.result() if made.done() else None
 
     def _submit(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
@@ -230,8 +248,8 @@ class Fetcher:
         assigned = self._assigned.get(partition)
         if assigned is None:
             return
-        assigned.next_offset = records[-1].offset + 1
         self._sink.deliver(partition, assigned.token, records)
+        assigned.next_offset = records[-1].offset + 1
 
     def _lose_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         reader = self._reader_now()

@@ -9,6 +9,7 @@ import attrs
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import PartitionLost
 from kafka_patterns.message import IncomingMessage
+from kafka_patterns.server.deferral import Acknowledgement
 
 __all__ = ["KafkaContext"]
 
@@ -43,6 +44,7 @@ class KafkaContext:
     expects_reply: bool
     _is_lost: Callable[[], bool]
     _commit: Callable[[], None]
+    _defer: Callable[[], Acknowledgement]
 
     def heartbeat(self) -> None:
         """Check that the partition is still ours. Not needed to stay in the group.
@@ -66,6 +68,15 @@ class KafkaContext:
         """
         self.heartbeat()
         self._commit()
+
+    def defer(self) -> Acknowledgement:
+        """Finish this message later: what the handler returns is dropped.
+
+        Another thread then calls ``done(reply)`` or ``failed(exception)`` of what this returns,
+        once. Until then the message counts as in flight, and its lane waits. If the handler
+        raises after all, that counts.
+        """
+        return self._defer()
 
 
 def read_correlation_id(raw: bytes | None) -> str | bytes | None:

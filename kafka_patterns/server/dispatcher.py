@@ -1,4 +1,7 @@
-"""One message: decode, bind, call, filter, reply. Runs in a worker thread."""
+"""One message: which handlers run, and what their results and errors lead to.
+
+Runs in a worker thread, and for a deferred message in the thread that finishes it.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +9,44 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import attrs
-
 from kafka_patterns import headers
-from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import KafkaRetriableException, PayloadError
-from kafka_patterns.failures.attempts import attempts_before
-from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
-from kafka_patterns.failures.rpc_error import error_object, is_expected
-from kafka_patterns.serialization.incoming import incoming_message
-from kafka_patterns.serialization.registry import Serialization
-from kafka_patterns.serialization.typed import structure_body
-from kafka_patterns.server.context import KafkaContext, read_correlation_id, read_deadline
+from kafka_patterns.errors import KafkaRetriableException
+from kafka_patterns.failures.rpc_error import error_object
+from kafka_patterns.server.deferral import Acknowledgement, join_acknowledgements
 from kafka_patterns.server.handlers import Handler
+from kafka_patterns.server.invocation import Conclude, Invocation, InvocationMaker
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Retry, Stop
 from kafka_patterns.server.replies import NoReplies, Replier, Replies, ReplyAddress, read_address
-from kafka_patterns.server.work import Finished, Outcome, Retry, Stop, WorkItem
+from kafka_patterns.server.work import WorkItem
 
 __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
 
 
-@attrs.frozen
-class _Invocation:
-    """One call of one handler; ``unreadable`` is raised in its place."""
-
-    handler: Handler
-    context: KafkaContext
-    unreadable: PayloadError | None
-
-
 class Dispatcher:
     """Works on one message at a time, in as many threads as there are workers.
 
     :param on_poison: what an event's unreadable payload leads to.
-    :param commit: commits an item's message, for ``KafkaContext.commit``.
     :param reply_settled: told when the last reply to a request is settled.
     :param still_wanted: whether replies of an item are worth sending again.
     """
 
     def __init__(
         self,
-        serialization: Serialization,
+        invocations: InvocationMaker,
         replier: Replier,
         timers: Timers,
-        consumer: ConsumerDriver,
-        producer: ProducerDriver,
-        global_filters: Sequence[ExceptionFilter],
         *,
         on_poison: str,
-        commit: Callable[[WorkItem], None],
         reply_settled: Callable[[WorkItem], None],
         still_wanted: Callable[[WorkItem], bool],
     ) -> None:
-        self._serialization = serialization
+        self._invocations = invocations
         self._replier = replier
         self._timers = timers
-        self._consumer = consumer
-        self._producer = producer
-        self._global_filters = tuple(global_filters)
         self._on_poison = on_poison
-        self._commit = commit
         self._reply_settled = reply_settled
         self._still_wanted = still_wanted
 
@@ -106,124 +85,96 @@ class Dispatcher:
     def _run_events(self, item: WorkItem, handlers: Sequence[Handler]) -> Outcome:
         """Call each handler that is not through yet; what it returns is dropped."""
         outcome: Outcome = Finished()
+        waiting: list[Acknowledgement] = []
         for handler in handlers:
             if handler in item.handled_by:
                 continue
-            failed = self._run_event(item, handler)
-            if failed is None:
-                item.handled_by.add(handler)
-            else:
-                outcome = failed
-        return outcome
+            invocation = self._invocations.make(
+                item, handler, self._conclude_event, expects_reply=False
+            )
+            ended = self._run(invocation, self._conclude_event)
+            if ended is None and invocation.acknowledgement is not None:
+                waiting.append(invocation.acknowledgement)
+            elif ended is not None and not isinstance(ended, Finished):
+                outcome = ended
+        return join_acknowledgements(waiting, outcome) if waiting else outcome
 
-    def _run_event(self, item: WorkItem, handler: Handler) -> Outcome | None:
-        """``None`` if *handler* is through with the event, else what comes of its failure."""
-        invocation = self._invocation(item, handler, expects_reply=False)
+    def _conclude_event(self, invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
         try:
-            _exhaust(self._call(item, invocation))
-            return None
-        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
             try:
-                _exhaust(self._filter(invocation, error))
-                return None
-            except Exception as final:  # noqa: BLE001  handlers and filters may raise anything
-                self._log_failure(item, handler, final)
-                return self._after_failed_event(final)
-
-    def _after_failed_event(self, error: Exception) -> Outcome | None:
-        if isinstance(error, PayloadError):
-            if self._on_poison == "skip":
-                self._replier.count("poison_skipped")
-                return None
+                _exhaust(produce())
+            except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+                _exhaust(invocation.filter(error))
+        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+            invocation.log_failure(error)
+            if error is not invocation.poison or self._on_poison == "hold":
+                return Retry(error)
             if self._on_poison == "stop":
                 return Stop(error)
-        return Retry(error)
+            self._replier.counters.add("poison_skipped")
+        invocation.item.handled_by.add(invocation.handler)
+        return Finished()
 
     # Requests
 
     def _run_request(
         self, item: WorkItem, handler: Handler, replies: Replies | NoReplies
     ) -> Outcome:
-        invocation = self._invocation(item, handler, expects_reply=True)
+        def conclude(invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
+            return self._conclude_request(invocation, replies, produce)
+
+        invocation = self._invocations.make(item, handler, conclude, expects_reply=True)
+        ended = self._run(invocation, conclude)
+        if ended is None and invocation.acknowledgement is not None:
+            return Deferred(invocation.acknowledgement.when_settled)
+        return ended or Finished(reply_under_way=True)
+
+    def _conclude_request(
+        self, invocation: Invocation, replies: Replies | NoReplies, produce: Callable[[], Any]
+    ) -> Outcome:
         try:
             try:
-                self._answer(self._call(item, invocation), replies)
+                _answer(produce(), replies)
             except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-                self._answer(self._filter(invocation, error), replies)
+                _answer(invocation.filter(error), replies)
         except KafkaRetriableException as error:
-            self._log_failure(item, handler, error)
+            invocation.log_failure(error)
             if not replies.has_values:
                 return Retry(error)
             replies.error(error_object(error))
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-            self._log_failure(item, handler, error)
+            invocation.log_failure(error)
             replies.error(error_object(error))
         return Finished(reply_under_way=True)
 
-    def _answer(self, result: Any, replies: Replies | NoReplies) -> None:
-        if not isinstance(result, Iterator):
-            replies.only(result)
-            return
-        for value in result:
-            replies.value(value)
-        replies.end()
-
     # Both
 
-    def _call(self, item: WorkItem, invocation: _Invocation) -> Any:
-        if invocation.unreadable is not None:
-            raise invocation.unreadable
-        handler, context = invocation.handler, invocation.context
-        annotation = handler.binding.annotation
-        payload = structure_body(item.record.value, context.message.value, annotation)
-        return handler.binding.call(handler.function, payload, context)
+    def _run(self, invocation: Invocation, conclude: Conclude) -> Outcome | None:
+        """Call the handler; ``None`` if it returned and finishes the message later."""
 
-    def _filter(self, invocation: _Invocation, error: Exception) -> Any:
-        """The value a filter puts in place of *error*; raises the error that remains."""
-        chosen = choose_filter((*invocation.handler.filters, *self._global_filters), error)
-        if chosen is None:
+        def raise_again(error: Exception) -> None:
             raise error
-        return chosen.catch(error, invocation.context)
 
-    def _invocation(self, item: WorkItem, handler: Handler, *, expects_reply: bool) -> _Invocation:
-        record, pattern = item.record, handler.mark.pattern
-        value, unreadable = None, None
         try:
-            value = self._serialization.decode(record, pattern=pattern)
-        except PayloadError as error:
-            unreadable = error
-        message = incoming_message(record, value)
-        context = KafkaContext(
-            topic=record.topic,
-            partition=record.partition,
-            message=message,
-            pattern=pattern,
-            handler=handler.name,
-            consumer=self._consumer,
-            producer=self._producer,
-            attempt=item.attempt + attempts_before(message.headers),
-            correlation_id=read_correlation_id(record.header(headers.CORRELATION_ID)),
-            deadline=read_deadline(record.header(headers.DEADLINE)),
-            expects_reply=expects_reply,
-            is_lost=lambda: item.assigned.lost,
-            commit=lambda: self._commit(item),
-        )
-        return _Invocation(handler, context, unreadable)
+            result = invocation.call()
+        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+            acknowledgement = invocation.acknowledgement
+            if acknowledgement is not None and not acknowledgement.void():
+                return None  # acknowledged by another thread before the handler raised
+            failure = error
+            return conclude(invocation, lambda: raise_again(failure))
+        if invocation.acknowledgement is not None:
+            return None
+        return conclude(invocation, lambda: result)
 
-    def _log_failure(self, item: WorkItem, handler: Handler, error: Exception) -> None:
-        record = item.record
-        logger.log(
-            logging.WARNING if is_expected(error) else logging.ERROR,
-            "handler %s failed on %s[%d] offset %d, attempt %d: %s: %s",
-            handler.name,
-            record.topic,
-            record.partition,
-            record.offset,
-            item.attempt,
-            type(error).__name__,
-            error,
-            exc_info=None if is_expected(error) else error,
-        )
+
+def _answer(result: Any, replies: Replies | NoReplies) -> None:
+    if not isinstance(result, Iterator):
+        replies.only(result)
+        return
+    for value in result:
+        replies.value(value)
+    replies.end()
 
 
 def _exhaust(result: Any) -> None:

@@ -51,6 +51,7 @@ class HandlerMark:
     ordering: Ordering | None = None
     serializer: Serializer | None = None
     deserializer: Deserializer | None = None
+    max_concurrency: int | None = None
 
 
 @attrs.frozen(eq=False)
@@ -84,6 +85,7 @@ def message_pattern(
     pattern: Any,
     *,
     ordering: Ordering | None = None,
+    max_concurrency: int | None = None,
     serializer: Serializer | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
@@ -91,33 +93,41 @@ def message_pattern(
 
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``key`` if that is not given either.
+    :param max_concurrency: how many messages of the pattern may be worked on at once; as many
+        as there are workers, if not given.
     :param serializer: writes the replies, instead of the server's.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
-    return _marker(HandlerKind.MESSAGE, pattern, ordering, serializer, deserializer)
+    return _marker(
+        HandlerKind.MESSAGE, pattern, ordering, max_concurrency, serializer, deserializer
+    )
 
 
 def event_pattern(
     pattern: Any,
     *,
     ordering: Ordering | None = None,
+    max_concurrency: int | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
 
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``partition`` if that is not given either.
+    :param max_concurrency: how many messages of the pattern may be worked on at once; as many
+        as there are workers, if not given. The least of several handlers counts.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
-    return _marker(HandlerKind.EVENT, pattern, ordering, None, deserializer)
+    return _marker(HandlerKind.EVENT, pattern, ordering, max_concurrency, None, deserializer)
 
 
 def _marker(
     kind: HandlerKind,
     pattern: Any,
     ordering: Ordering | None,
+    max_concurrency: int | None,
     serializer: Serializer | None,
     deserializer: Deserializer | None,
 ) -> Callable[[Function], Function]:
@@ -125,11 +135,16 @@ def _marker(
         raise ConfigurationError(
             f"ordering {ordering!r} is not one of 'partition', 'key' and 'unordered'"
         )
+    if max_concurrency is not None and (type(max_concurrency) is not int or max_concurrency < 1):
+        raise ConfigurationError(f"max_concurrency {max_concurrency!r} is not an int from 1")
     patterns = pattern if isinstance(pattern, (list, tuple)) else [pattern]
     topics = [normalize_pattern(one) for one in patterns]
     for topic in topics:
         validate_topic_name(topic)
-    marks = [HandlerMark(topic, kind, ordering, serializer, deserializer) for topic in topics]
+    marks = [
+        HandlerMark(topic, kind, ordering, serializer, deserializer, max_concurrency)
+        for topic in topics
+    ]
 
     def mark(function: Function) -> Function:
         target: Any = function

@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from kafka_patterns.consuming.timers import Timers
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "Limit"]
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -29,14 +29,27 @@ class _Lane(Generic[Item]):
     items: deque[Item] = attrs.field(factory=deque)
 
 
+@attrs.define(eq=False)
+class Limit:
+    """How many items of one kind may run at once, and the lanes that wait for their turn."""
+
+    maximum: int
+    running: int = 0
+    waiting: deque[Any] = attrs.field(factory=deque)
+
+
 class Lanes(Generic[Item]):
     """A queue of lanes. Any thread may call any method.
 
     :param timers: wakes lanes whose item waits for its next try.
+    :param limit_of: the limit an item runs under, if there is one.
     """
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(
+        self, timers: Timers, limit_of: Callable[[Item], Limit | None] = lambda _: None
+    ) -> None:
         self._timers = timers
+        self._limit_of = limit_of
         # Workers block in this queue alone: a condition would cost each of them several locks.
         self._ready: SimpleQueue[_Lane[Item] | None] = SimpleQueue()
         self._lock = threading.Lock()  # guards everything below
@@ -72,15 +85,34 @@ class Lanes(Generic[Item]):
                     return None
                 if self._frozen:
                     self._parked.append(lane)
-                elif lane.items:
+                elif lane.items and self._may_run(lane):
                     item = lane.items[0]
                     self._running[item] = lane
                     return item
 
+    def _may_run(self, lane: _Lane[Item]) -> bool:
+        limit = self._limit_of(lane.items[0])
+        if limit is None:
+            return True
+        if limit.running >= limit.maximum:
+            limit.waiting.append(lane)
+            return False
+        limit.running += 1
+        return True
+
+    def _stop_running(self, item: Item) -> _Lane[Item]:
+        lane = self._running.pop(item)
+        limit = self._limit_of(item)
+        if limit is not None:
+            limit.running -= 1
+            if limit.waiting:
+                self._ready.put(limit.waiting.popleft())
+        return lane
+
     def done(self, item: Item) -> None:
         """*item* is worked off: the next of its lane may run."""
         with self._lock:
-            lane = self._running.pop(item)
+            lane = self._stop_running(item)
             lane.items.popleft()
             if lane.items:
                 self._ready.put(lane)
@@ -91,7 +123,7 @@ class Lanes(Generic[Item]):
     def hold(self, item: Item, delay: float) -> None:
         """*item* stays at the head of its lane and runs again after *delay* seconds."""
         with self._lock:
-            lane = self._running.pop(item)
+            lane = self._stop_running(item)
             self._waiting.add(lane)
             self._tell_idle()
         self._timers.at(time.monotonic() + delay, lambda: self._wake(lane))

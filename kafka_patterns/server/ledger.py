@@ -148,6 +148,11 @@ class Ledger:
             for assigned, committed in offsets.items():
                 assigned.committed = committed
 
+    def positions(self) -> dict[TopicPartition, int]:
+        """Up to where each open partition is finished."""
+        with self._lock:
+            return {tp: assigned.tracker.position for tp, assigned in self._partitions.items()}
+
     @property
     def held(self) -> int:
         """Records held: queued, running, or waiting for their reply's acknowledgement."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns import headers
+from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import PayloadError, SendFailed
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record, RecordMetadata
@@ -86,6 +86,7 @@ class Replier:
 
     :param allow: which topics replies may go to; the address is the caller's word.
     :param own_topics: never replied to.
+    :param counters: replies sent, refused, failed, sent again.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Replier:
         allow: Callable[[str], bool],
         own_topics: Callable[[], Any],
         send_timeout: float,
+        counters: Counters,
     ) -> None:
         self._producer = producer
         self._serialization = serialization
@@ -104,19 +106,7 @@ class Replier:
         self._allow = allow
         self._own_topics = own_topics
         self._send_timeout = send_timeout
-        self._lock = threading.Lock()  # guards the counts
-        self._counts: Counter[str] = Counter()
-
-    def count(self, name: str) -> None:
-        """Count an event by its name."""
-        with self._lock:
-            self._counts[name] += 1
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Replies sent, refused, failed, sent again."""
-        with self._lock:
-            return dict(self._counts)
+        self.counters = counters
 
     def allows(self, address: ReplyAddress) -> bool:
         """Whether a reply may go to *address*; a refusal is counted and logged."""
@@ -125,7 +115,7 @@ class Replier:
             is_valid_topic_name(topic) and topic not in self._own_topics() and self._allow(topic)
         )
         if not allowed:
-            self.count("refused")
+            self.counters.add("replies_refused")
             logger.warning(
                 "a caller asks for its reply in topic %.300r, which is not allowed: nothing is "
                 "sent. run.allow_reply_topic decides",
@@ -161,7 +151,7 @@ class Replier:
             return by_handler
         known = self._producer.partitions(address.topic)
         if known is not None and address.partition not in known:
-            self.count("partition_unknown")
+            self.counters.add("reply_partitions_unknown")
             return None
         return address.partition
 
@@ -180,13 +170,15 @@ class Replier:
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
             if error is None:
-                self.count("sent")
+                self.counters.add("replies_sent")
                 acknowledged()
             elif isinstance(error, SendFailed) and error.retriable:
                 if not is_wanted():
-                    self.count("abandoned")  # the request stays unfinished, and comes again
+                    self.counters.add(
+                        "replies_abandoned"
+                    )  # the request stays unfinished, and comes again
                     return
-                self.count("sent_again")
+                self.counters.add("replies_sent_again")
                 again = time.monotonic() + _RESEND_SECONDS
                 self._timers.at(again, lambda: self.send(message, address, acknowledged, is_wanted))
             else:
@@ -204,7 +196,7 @@ class Replier:
         error: BaseException,
     ) -> None:
         """The broker refuses this reply: tell the caller, if anything can be told."""
-        self.count("failed")
+        self.counters.add("replies_failed")
         logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
         if message.value is None and message.key is None:
             acknowledged()

@@ -8,6 +8,7 @@ import attrs
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.server.handlers import Handler, HandlerKind, Ordering
+from kafka_patterns.server.lanes import Limit
 
 __all__ = ["Route", "Routes"]
 
@@ -19,10 +20,16 @@ class Route:
     topic: str
     message: Handler | None = None
     events: list[Handler] = attrs.field(factory=list)
+    limit: Limit | None = None
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """All of them."""
+        return self.events if self.message is None else [self.message]
 
     def ordering(self, default: Ordering | None) -> Ordering:
         """The strictest order any of its handlers declares; by default what suits the kind."""
-        declared = [h.mark.ordering for h in [self.message, *self.events] if h is not None]
+        declared = [handler.mark.ordering for handler in self.handlers]
         fallback: Ordering = default or ("partition" if self.message is None else "key")
         wanted = {ordering or fallback for ordering in declared}
         if "partition" in wanted or not wanted:
@@ -56,6 +63,9 @@ class Routes:
                 f"{handler.mark.kind.value} handler {handler.name}. One pattern takes one message "
                 "handler, or any number of event handlers"
             )
+
+        maxima = [h.mark.max_concurrency for h in route.handlers if h.mark.max_concurrency]
+        route.limit = Limit(min(maxima)) if maxima else None
 
     def get(self, topic: str) -> Route | None:
         """The handlers of *topic*."""

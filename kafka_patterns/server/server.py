@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
+import attrs
+
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
@@ -32,6 +34,7 @@ from kafka_patterns.server.handlers import (
     marks_of,
     message_pattern,
 )
+from kafka_patterns.server.health import NOT_RUNNING, ServerHealth
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.status import KafkaStatus, StatusStream
 
@@ -101,6 +104,7 @@ class ServerKafka:
         pattern: Any,
         *,
         ordering: Ordering | None = None,
+        max_concurrency: int | None = None,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
@@ -110,7 +114,11 @@ class ServerKafka:
         """
         return self._registrar(
             message_pattern(
-                pattern, ordering=ordering, serializer=serializer, deserializer=deserializer
+                pattern,
+                ordering=ordering,
+                max_concurrency=max_concurrency,
+                serializer=serializer,
+                deserializer=deserializer,
             )
         )
 
@@ -119,13 +127,21 @@ class ServerKafka:
         pattern: Any,
         *,
         ordering: Ordering | None = None,
+        max_concurrency: int | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for events on *pattern*.
 
         Takes what :func:`kafka_patterns.event_pattern` takes.
         """
-        return self._registrar(event_pattern(pattern, ordering=ordering, deserializer=deserializer))
+        return self._registrar(
+            event_pattern(
+                pattern,
+                ordering=ordering,
+                max_concurrency=max_concurrency,
+                deserializer=deserializer,
+            )
+        )
 
     def _registrar(self, mark: Callable[[Function], Function]) -> Callable[[Function], Function]:
         def register(function: Function) -> Function:
@@ -206,15 +222,13 @@ class ServerKafka:
             self.options,
             KafkaPythonTransport(self.options, self.client_id),
             self._routes,
-            self._serialization,
-            self._filters,
             self.group_id,
             self._name,
             self._status.set,
             self._fail,
         )
         try:
-            engine.start()
+            engine.start(self._serialization, self._filters)
         except BaseException:
             self._status.set(KafkaStatus.DISCONNECTED)
             engine.stop(1.0)
@@ -309,6 +323,19 @@ class ServerKafka:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def health(self) -> ServerHealth:
+        """How the server fares; at any time, from any thread."""
+        engine = self._engine
+        if engine is None:
+            return (
+                NOT_RUNNING
+                if self._failure is None
+                else attrs.evolve(
+                    NOT_RUNNING, status=self._status.current, last_error=str(self._failure)
+                )
+            )
+        return engine.health(self._status.current)
 
     # Drivers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kafka.errors import CorruptRecordException
 from kafka.record import MemoryRecords
 
 from kafka_patterns.message import Record, TopicPartition
@@ -21,10 +22,14 @@ class FetchedChunk:
 
     :param position: the offset that was asked for; a batch may begin before it.
     :param data: the record batches as they came.
+    :param check_crcs: whether each batch's checksum is compared.
     """
 
-    def __init__(self, partition: TopicPartition, position: int, data: bytes) -> None:
+    def __init__(
+        self, partition: TopicPartition, position: int, data: bytes, *, check_crcs: bool = True
+    ) -> None:
         self._partition = partition
+        self._check_crcs = check_crcs
         self._records = self._unpack(MemoryRecords(data))
         self._ahead: Record | None = None
         self._failure: Exception | None = None
@@ -61,6 +66,8 @@ class FetchedChunk:
         topic, partition = self._partition
         position = self.next_offset
         while (batch := records.next_batch()) is not None:
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException("the checksum of a batch is wrong")
             if not getattr(batch, "is_control_batch", False):  # a transaction's marker
                 for record in batch:
                     if record.offset >= position:

@@ -107,17 +107,21 @@ class KafkaReader:
             if records:
                 taken[partition] = records
             if chunk.exhausted:
-                del self._chunks[partition]
-                state = self._subscription.assignment[KafkaTopicPartition(*partition)]
-                state.position = chunk.next_offset
+                self._drop(partition)
         if unreadable and not taken:
             partition, error = next(iter(unreadable.items()))
-            self._fetch_again(partition)
+            offset = self._drop(partition)
             raise TransportError(
-                f"{partition}: the records from offset {self._position(partition)} on cannot be "
-                f"read: {type(error).__name__}: {error}"
+                f"{partition}: what comes at offset {offset} or after it cannot be read: "
+                f"{type(error).__name__}: {error}"
             ) from error
         return taken
+
+    def _drop(self, partition: TopicPartition) -> int:
+        """Forget the chunk of *partition*; the next one is fetched from where it was left."""
+        offset = self._chunks.pop(partition).next_offset
+        self._subscription.assignment[KafkaTopicPartition(*partition)].position = offset
+        return offset
 
     def _open_answers(self) -> None:
         answers = self._fetcher._completed_fetches
@@ -133,7 +137,12 @@ class KafkaReader:
                 continue
             state.highwater = highwater
             if data:
-                chunk = FetchedChunk(partition, answer.fetched_offset, data)
+                chunk = FetchedChunk(
+                    partition,
+                    answer.fetched_offset,
+                    data,
+                    check_crcs=self._consumer.config["check_crcs"],
+                )
                 state.position = chunk.next_offset
                 if not chunk.exhausted:
                     self._chunks[partition] = chunk

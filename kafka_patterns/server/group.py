@@ -1,0 +1,141 @@
+"""What a server does with the group's decisions. In the membership's thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from kafka_patterns.consuming.fetcher import Fetcher
+from kafka_patterns.consuming.outage import Outage
+from kafka_patterns.errors import CommitFailed, GroupError, TransportError
+from kafka_patterns.message import TopicPartition
+from kafka_patterns.server.assignments import Assignments
+from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.lanes import Lanes
+from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.watch import Watch
+from kafka_patterns.server.work import WorkItem
+from kafka_patterns.status import KafkaStatus
+from kafka_patterns.transport.base import Member
+
+__all__ = ["GroupDecisions"]
+
+logger = logging.getLogger("kafka_patterns.group")
+
+_LAST_COMMIT_SECONDS = 2.0
+
+
+class GroupDecisions:
+    """The membership's owner on the server's side.
+
+    :param rebalance_timeout: seconds that running handlers are given before a rebalance.
+    :param freed: told of each item that is dropped unworked.
+    :param watch: looked at now and then, for handlers that run too long.
+    :param fatal: told of an error after which the server must stop.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        lanes: Lanes[WorkItem],
+        committer: Committer,
+        assignments: Assignments,
+        fetcher: Fetcher,
+        *,
+        group_id: str,
+        auto_commit: bool,
+        rebalance_timeout: float,
+        stopping: threading.Event,
+        set_status: Callable[[KafkaStatus], None],
+        freed: Callable[[WorkItem], None],
+        watch: Watch,
+        fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._ledger = ledger
+        self._lanes = lanes
+        self._committer = committer
+        self._assignments = assignments
+        self._fetcher = fetcher
+        self._group_id = group_id
+        self._auto_commit = auto_commit
+        self._rebalance_timeout = rebalance_timeout
+        self._stopping = stopping
+        self._set_status = set_status
+        self._freed = freed
+        self._watch = watch
+        self._fatal = fatal
+        self._outage = Outage()
+        self.last_error: BaseException | None = None
+
+    def before_rejoin(self, member: Member) -> None:
+        """Let what runs finish, for a while: what leaves would otherwise run twice."""
+        if member.membership_lost:
+            self._lose(self._ledger.partitions)  # others may have it already
+            return
+        self._set_status(KafkaStatus.REBALANCING)
+        self._lanes.freeze()
+        if not self._lanes.wait_until_idle(self._rebalance_timeout):
+            logger.info("a rebalance begins while %d handlers run", self._lanes.running)
+
+    def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
+        """Commit what is finished, while the old generation still may."""
+        self._lanes.freeze()
+        if membership_lost:
+            self._lose(self._ledger.partitions)
+            return
+        try:
+            self._committer.commit_now(member, self._rebalance_timeout)
+        except CommitFailed as error:
+            logger.warning("the commit before a rebalance failed: %s", error)
+
+    def on_assigned(
+        self, member: Member, partitions: Collection[TopicPartition], generation: int
+    ) -> None:
+        """Give up what left, keep what stayed, open what came."""
+        logger.info("group %s, generation %d: %s", self._group_id, generation, sorted(partitions))
+        self._lose(set(self._ledger.partitions) - set(partitions))
+        self._assignments.set(partitions)
+        self._lanes.thaw()
+        self._assignments.open_missing(member)
+
+    def _lose(self, partitions: Collection[TopicPartition]) -> None:
+        for assigned in self.end_epochs(partitions):
+            self._fetcher.unassign(assigned.partition)
+
+    def end_epochs(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
+        """From any thread: what is queued of *partitions* is dropped, what runs is stale."""
+        closed = self._ledger.close(partitions)
+        for item in self._lanes.drop(lambda item: item.assigned.lost):
+            self._freed(item)
+        return closed
+
+    def on_tick(self, member: Member) -> None:
+        self._outage.over()
+        self._watch.warn()
+        self._assignments.open_missing(member)
+        if self._auto_commit:
+            self._committer.commit_if_due(member)
+        if self._assignments.complete and not self._stopping.is_set():
+            self._set_status(KafkaStatus.CONNECTED)
+
+    def on_trouble(self, error: TransportError) -> None:
+        self.last_error = error
+        if self._outage.trouble(time.monotonic()) and not self._stopping.is_set():
+            logger.warning("group %s: %s", self._group_id, error)
+            self._set_status(KafkaStatus.DISCONNECTED)
+
+    def on_crash(self, error: BaseException) -> None:
+        self.last_error = error
+        self._set_status(KafkaStatus.CRASHED)
+        self._lose(self._ledger.partitions)
+        if isinstance(error, GroupError):
+            self._fatal(error)
+
+    def before_leave(self, member: Member) -> None:
+        """The last commit; also with manual commits, for those are finished by the user."""
+        try:
+            self._committer.commit_now(member, _LAST_COMMIT_SECONDS)
+        except CommitFailed as error:
+            logger.warning("the last commit failed: %s; messages are delivered again", error)

@@ -1,0 +1,135 @@
+"""What a worker does with one message, and the books it keeps. In the workers' threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import attrs
+
+from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.consuming.fetcher import Fetcher
+from kafka_patterns.consuming.membership import Membership
+from kafka_patterns.failures.backoff import ExponentialBackoff
+from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.dispatcher import Dispatcher
+from kafka_patterns.server.lanes import Lanes
+from kafka_patterns.server.ledger import Ledger
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Retry, Stop
+from kafka_patterns.server.watch import Watch
+from kafka_patterns.server.work import WorkItem
+
+__all__ = ["Books", "Processor"]
+
+logger = logging.getLogger("kafka_patterns.processing")
+
+_CONTACT_SECONDS = 0.1
+_COMMIT_SECONDS = 30.0
+
+
+@attrs.frozen
+class Books:
+    """Who must hear of a finished message.
+
+    :param auto_commit: whether a message that is through may be committed by itself.
+    :param threshold: how many finished messages hurry a commit, or ``None``.
+    """
+
+    ledger: Ledger
+    committer: Committer
+    membership: Membership
+    fetcher: Fetcher
+    auto_commit: bool
+    threshold: int | None
+
+    def release(self, item: WorkItem) -> None:
+        """The item is through: finished, unless the user commits by hand."""
+        if self.auto_commit:
+            self.finish(item)
+        self.free(item)
+
+    def finish(self, item: WorkItem) -> None:
+        """The item may be committed."""
+        finished = self.ledger.finish(item.assigned, item.record.offset)
+        if self.threshold is not None and finished >= self.threshold:
+            self.committer.hurry()
+            self.membership.wake()
+
+    def free(self, item: WorkItem) -> None:
+        """The item is held no longer."""
+        if self.ledger.release(item.assigned, item.record):
+            self.fetcher.wake()
+
+    def commit_by_user(self, item: WorkItem) -> None:
+        """Finish the item and commit, waiting for it.
+
+        :raises CommitFailed: if the broker did not take it.
+        """
+        self.finish(item)
+        future = self.membership.submit(
+            lambda member: self.committer.commit_now(member, _COMMIT_SECONDS)
+        )
+        future.result(_COMMIT_SECONDS + 1)
+
+
+class Processor:
+    """Works on one item at a time, in as many threads as there are workers.
+
+    :param session_seconds: after that long without the group's coordinator nothing starts.
+    :param fatal: told of an error after which the server must stop.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        lanes: Lanes[WorkItem],
+        books: Books,
+        watch: Watch,
+        counters: Counters,
+        backoff: ExponentialBackoff,
+        *,
+        session_seconds: float,
+        fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._lanes = lanes
+        self._books = books
+        self._watch = watch
+        self._counters = counters
+        self._backoff = backoff
+        self._session_seconds = session_seconds
+        self._fatal = fatal
+
+    def work(self, item: WorkItem) -> None:
+        """Work on *item*, and tell the lanes and the books what became of it."""
+        if item.assigned.lost:
+            self._lanes.done(item)
+            self._books.free(item)
+            return
+        if self._books.membership.seconds_since_contact > self._session_seconds:
+            # Others may own it by now. The next answer of the coordinator tells.
+            self._lanes.hold(item, _CONTACT_SECONDS)
+            return
+        self._watch.begin(item)
+        try:
+            outcome = self._dispatcher.process(item)
+        except BaseException as error:  # a handler may raise SystemExit; the worker stays
+            logger.exception("a handler raised %s", type(error).__name__)
+            outcome = Retry(error)
+        self._watch.end(item)
+        if isinstance(outcome, Deferred):
+            outcome.when_settled(lambda settled: self._settle(item, settled))
+        else:
+            self._settle(item, outcome)
+
+    def _settle(self, item: WorkItem, outcome: Outcome) -> None:
+        if isinstance(outcome, Finished):
+            self._counters.add("handled")
+            self._lanes.done(item)
+            if not outcome.reply_under_way:
+                self._books.release(item)
+            return
+        self._counters.add("failed")
+        self._lanes.hold(item, self._backoff.seconds(item.attempt))
+        if isinstance(outcome, Stop):
+            self._fatal(outcome.error)
