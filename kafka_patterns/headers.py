@@ -22,6 +22,9 @@ RETRY_COUNT_NAMES: Final = ("retryCount", "retry-count")
 
 IS_DISPOSED_VALUE: Final = b"\x00"
 REPLY_TOPIC_SUFFIX: Final = ".reply"
+DEAD_LETTER_TOPIC_SUFFIX: Final = "-dlt"
+RETRY_TOPIC_MARK: Final = "-retry-"
+INTERNAL_TOPIC_PREFIX: Final = "__"
 
 REPLY_ASSIGNOR_NAME: Final = "NestReplyPartitionAssigner"
 REPLY_ASSIGNOR_VERSION: Final = 1

@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka_patterns.errors import ConfigurationError
-from kafka_patterns.headers import REPLY_TOPIC_SUFFIX
+from kafka_patterns.headers import (
+    DEAD_LETTER_TOPIC_SUFFIX,
+    INTERNAL_TOPIC_PREFIX,
+    REPLY_TOPIC_SUFFIX,
+    RETRY_TOPIC_MARK,
+)
 
-__all__ = ["is_valid_topic_name", "normalize_pattern", "reply_topic", "validate_topic_name"]
+__all__ = [
+    "is_own_business",
+    "is_valid_topic_name",
+    "normalize_pattern",
+    "reply_topic",
+    "validate_topic_name",
+]
 
 _MAX_DEPTH = 5
 _MAX_KEYS = 20
@@ -121,4 +132,16 @@ def validate_topic_name(name: str) -> None:
         f"{name!r} cannot be the name of a topic: it has {len(name)} characters, Kafka allows "
         f"{_MAX_TOPIC_LENGTH}. Shorten it, and leave room for '{REPLY_TOPIC_SUFFIX}' if requests "
         "go there"
+    )
+
+
+def is_own_business(topic: str) -> bool:
+    """Whether *topic* holds replies, retries, dead letters or a broker's own records.
+
+    A regular expression never matches such a topic: reading it would be an accident.
+    """
+    return (
+        topic.startswith(INTERNAL_TOPIC_PREFIX)
+        or topic.endswith((REPLY_TOPIC_SUFFIX, DEAD_LETTER_TOPIC_SUFFIX))
+        or RETRY_TOPIC_MARK in topic
     )

@@ -72,6 +72,26 @@ class ConsumerDriver:
         found = _result(future, timeout)
         return {tp: None if entry is None else entry.offset for tp, entry in found.items()}
 
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Deliver no further message of *partitions* until :meth:`resume`, or a rebalance.
+
+        What was delivered before is worked off.
+        """
+        for partition in partitions:
+            self._fetcher.pause(TopicPartition(*partition))
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Deliver messages of *partitions* again, from where they were paused."""
+        for partition in partitions:
+            self._fetcher.resume(TopicPartition(*partition))
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read *partition* on from *offset*; nothing happens if it is not assigned here.
+
+        What is queued of it is dropped, and what runs is not committed any more.
+        """
+        self._fetcher.seek(TopicPartition(*partition), offset)
+
     def run_on_consumer_thread(
         self, function: Callable[[Any], T], timeout: float | None = None
     ) -> T:

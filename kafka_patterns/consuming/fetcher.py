@@ -56,7 +56,7 @@ class RecordSink(Protocol):
         ...
 
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
-        """The position fell out of the log, and *partition* is read from *offset* on.
+        """*partition* is read from *offset* on: it was sought, or the position left the log.
 
         The offsets may count other records than before: a topic may have been made anew.
 
@@ -87,11 +87,12 @@ class Fetcher:
         self._sink = sink
         self._admin = admin
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._commands: deque[Callable[[], None]] = deque()  # append and popleft are atomic
+        self._commands: deque[Callable[[], object]] = deque()  # append and popleft are atomic
         self._news = threading.Event()
         self._stopping = False
         self._polling = False
         self._assigned: dict[TopicPartition, _Assigned] = {}  # this thread's alone
+        self._paused: set[TopicPartition] = set()
         self._reader: Reader | None = None
         self.last_poll = time.monotonic()
         self.last_error: BaseException | None = None
@@ -129,14 +130,35 @@ class Fetcher:
         """From any thread: stop reading *partition*; what was not delivered is dropped."""
 
         def command() -> None:
+            self._paused.discard(partition)
             if self._assigned.pop(partition, None) is not None:
                 self._reader_now().unassign([partition])
 
         self._submit(command)
 
-    def run(self, function: Callable[[Reader], None]) -> None:
+    def run(self, function: Callable[[Reader], object]) -> None:
         """From any thread: run *function* in the fetcher's thread, with its reader."""
         self._submit(lambda: function(self._reader_now()))
+
+    def pause(self, partition: TopicPartition) -> None:
+        """From any thread: deliver nothing of *partition* until :meth:`resume`."""
+        self._submit(lambda: self._paused.add(partition))
+
+    def resume(self, partition: TopicPartition) -> None:
+        """From any thread: deliver *partition* again, from where it was left."""
+        self._submit(lambda: self._paused.discard(partition))
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """From any thread: read *partition* on from *offset*."""
+
+        def command() -> None:
+            assigned = self._assigned.get(partition)
+            if assigned is not None:
+                assigned.token = self._sink.restarted(partition, assigned.token, offset)
+                assigned.next_offset = offset
+                self._reader_now().seek(partition, offset)
+
+        self._submit(command)
 
     def wake(self) -> None:
         """From any thread: the sink may take more than before."""
@@ -178,7 +200,7 @@ class Fetcher:
             wait_for_futures([made], _UNWRAP_SECONDS)
         return made.result() if made.done() else None
 
-    def _submit(self, command: Callable[[], None]) -> None:
+    def _submit(self, command: Callable[[], object]) -> None:
         self._commands.append(command)
         self.wake()
 
@@ -214,6 +236,8 @@ class Fetcher:
     def _room(self, partition: TopicPartition) -> Room:
         assigned = self._assigned.get(partition)
         if assigned is None or assigned.unpositioned_until is not None:
+            return Room(0, 0)
+        if partition in self._paused:
             return Room(0, 0)
         return self._sink.room(partition, assigned.token)
 

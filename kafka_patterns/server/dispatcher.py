@@ -59,13 +59,15 @@ class Dispatcher:
             outcome = self._run_events(item, item.route.events if handler is None else [handler])
             if address is None or not isinstance(outcome, Finished):
                 return outcome
-        replies = self._replies(item, address)
+        replies = self._replies(item, handler, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
             return Finished(reply_under_way=True)
         return self._run_request(item, handler, replies)
 
-    def _replies(self, item: WorkItem, address: ReplyAddress) -> Replies | NoReplies:
+    def _replies(
+        self, item: WorkItem, handler: Handler | None, address: ReplyAddress
+    ) -> Replies | NoReplies:
         def finished() -> None:
             self._reply_settled(item)
 
@@ -74,7 +76,7 @@ class Dispatcher:
         return Replies(
             self._replier,
             address,
-            item.record.topic,
+            item.record.topic if handler is None else handler.mark.pattern,
             self._timers,
             finished=finished,
             is_wanted=lambda: self._still_wanted(item),

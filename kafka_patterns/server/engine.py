@@ -25,6 +25,7 @@ from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.assignor import StickyPolicy
 from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.group import GroupDecisions
 from kafka_patterns.server.health import ServerHealth
@@ -90,11 +91,13 @@ class Engine:
             self._fetcher,
             from_beginning=options.subscribe.from_beginning,
         )
+        self._discovery = Discovery(routes, self._admin, self._assignments)
         self._decisions = GroupDecisions(
             self._ledger,
             self._lanes,
             self._committer,
             self._assignments,
+            self._discovery,
             self._fetcher,
             group_id=group_id,
             auto_commit=run.auto_commit,
@@ -107,7 +110,7 @@ class Engine:
         )
         policy = StickyPolicy(lambda: self._ledger.partitions)
         self._membership = Membership(
-            lambda listener: transport.member(group_id, routes.topics, policy, listener),
+            lambda listener: transport.member(group_id, self._discovery.topics, policy, listener),
             self._decisions,
             f"{name}-member",
         )
@@ -129,6 +132,7 @@ class Engine:
         """
         self._admin.check_connection(self._options.client.connection_timeout_ms / 1000)
         self._find_topics()
+        self._discovery.look_first()
         self._producer = self._transport.producer()
         send_timeout = self._options.send.timeout_ms / 1000
         self.consumer_driver = ConsumerDriver(self._membership, self._fetcher)
@@ -168,13 +172,12 @@ class Engine:
         filters: Sequence[ExceptionFilter],
         send_timeout: float,
     ) -> Dispatcher:
-        own_topics = frozenset(self._routes.topics)
         replier = Replier(
             self._producer,
             serialization,
             self._timers,
             allow=self._options.run.allow_reply_topic or default_allow_reply_topic,
-            own_topics=lambda: own_topics,
+            is_own=lambda topic: self._routes.get(topic) is not None,
             send_timeout=send_timeout,
             counters=self._counters,
         )

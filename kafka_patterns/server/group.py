@@ -13,6 +13,7 @@ from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.watch import Watch
@@ -42,6 +43,7 @@ class GroupDecisions:
         lanes: Lanes[WorkItem],
         committer: Committer,
         assignments: Assignments,
+        discovery: Discovery,
         fetcher: Fetcher,
         *,
         group_id: str,
@@ -57,6 +59,7 @@ class GroupDecisions:
         self._lanes = lanes
         self._committer = committer
         self._assignments = assignments
+        self._discovery = discovery
         self._fetcher = fetcher
         self._group_id = group_id
         self._auto_commit = auto_commit
@@ -114,6 +117,7 @@ class GroupDecisions:
     def on_tick(self, member: Member) -> None:
         self._outage.over()
         self._watch.warn()
+        self._discovery.look_again(member)
         self._assignments.open_missing(member)
         if self._auto_commit:
             self._committer.commit_if_due(member)
@@ -121,8 +125,8 @@ class GroupDecisions:
             self._set_status(KafkaStatus.CONNECTED)
 
     def on_trouble(self, error: TransportError) -> None:
-        self.last_error = error
         if self._outage.trouble(time.monotonic()) and not self._stopping.is_set():
+            self.last_error = error
             logger.warning("group %s: %s", self._group_id, error)
             self._set_status(KafkaStatus.DISCONNECTED)
 

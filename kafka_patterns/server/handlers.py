@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -44,7 +45,11 @@ class HandlerKind(enum.Enum):
 
 @attrs.frozen
 class HandlerMark:
-    """What a decorator says of a function."""
+    """What a decorator says of a function.
+
+    :param pattern: the topic, or the text of the regular expression.
+    :param regex: the regular expression, if it is one.
+    """
 
     pattern: str
     kind: HandlerKind
@@ -52,6 +57,7 @@ class HandlerMark:
     serializer: Serializer | None = None
     deserializer: Deserializer | None = None
     max_concurrency: int | None = None
+    regex: re.Pattern[str] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -91,6 +97,8 @@ def message_pattern(
 ) -> Callable[[Function], Function]:
     """Mark a function as the handler of requests on *pattern*: what it returns is the reply.
 
+    :param pattern: a topic, a list of topics, or a compiled regular expression that must match
+        the whole name of a topic; topics that come later are read from their beginning.
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``key`` if that is not given either.
     :param max_concurrency: how many messages of the pattern may be worked on at once; as many
@@ -113,6 +121,7 @@ def event_pattern(
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
 
+    :param pattern: as for :func:`message_pattern`.
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``partition`` if that is not given either.
     :param max_concurrency: how many messages of the pattern may be worked on at once; as many
@@ -138,12 +147,17 @@ def _marker(
     if max_concurrency is not None and (type(max_concurrency) is not int or max_concurrency < 1):
         raise ConfigurationError(f"max_concurrency {max_concurrency!r} is not an int from 1")
     patterns = pattern if isinstance(pattern, (list, tuple)) else [pattern]
-    topics = [normalize_pattern(one) for one in patterns]
-    for topic in topics:
-        validate_topic_name(topic)
     marks = [
-        HandlerMark(topic, kind, ordering, serializer, deserializer, max_concurrency)
-        for topic in topics
+        HandlerMark(
+            _topic_or_text(one),
+            kind,
+            ordering,
+            serializer,
+            deserializer,
+            max_concurrency,
+            one if isinstance(one, re.Pattern) else None,
+        )
+        for one in patterns
     ]
 
     def mark(function: Function) -> Function:
@@ -161,6 +175,16 @@ def _marker(
         return function
 
     return mark
+
+
+def _topic_or_text(pattern: Any) -> str:
+    if isinstance(pattern, re.Pattern):
+        if not isinstance(pattern.pattern, str):
+            raise ConfigurationError(f"the pattern {pattern!r} matches bytes; topics are text")
+        return pattern.pattern
+    topic = normalize_pattern(pattern)
+    validate_topic_name(topic)
+    return topic
 
 
 def marks_of(function: Any) -> list[HandlerMark]:

@@ -85,7 +85,7 @@ class Replier:
     """Sends the replies of one server.
 
     :param allow: which topics replies may go to; the address is the caller's word.
-    :param own_topics: never replied to.
+    :param is_own: whether the server reads a topic itself; such a one is never replied to.
     :param counters: replies sent, refused, failed, sent again.
     """
 
@@ -96,7 +96,7 @@ class Replier:
         timers: Timers,
         *,
         allow: Callable[[str], bool],
-        own_topics: Callable[[], Any],
+        is_own: Callable[[str], bool],
         send_timeout: float,
         counters: Counters,
     ) -> None:
@@ -104,16 +104,14 @@ class Replier:
         self._serialization = serialization
         self._timers = timers
         self._allow = allow
-        self._own_topics = own_topics
+        self._is_own = is_own
         self._send_timeout = send_timeout
         self.counters = counters
 
     def allows(self, address: ReplyAddress) -> bool:
         """Whether a reply may go to *address*; a refusal is counted and logged."""
         topic = address.topic
-        allowed = (
-            is_valid_topic_name(topic) and topic not in self._own_topics() and self._allow(topic)
-        )
+        allowed = is_valid_topic_name(topic) and not self._is_own(topic) and self._allow(topic)
         if not allowed:
             self.counters.add("replies_refused")
             logger.warning(

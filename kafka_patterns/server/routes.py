@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import attrs
 
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.patterns import is_own_business
 from kafka_patterns.server.handlers import Handler, HandlerKind, Ordering
 from kafka_patterns.server.lanes import Limit
 
@@ -38,10 +40,12 @@ class Route:
 
 
 class Routes:
-    """All handlers of a server, by topic."""
+    """All handlers of a server, by topic or by regular expression."""
 
     def __init__(self) -> None:
         self._routes: dict[str, Route] = {}
+        self._by_regex: dict[re.Pattern[str], Route] = {}
+        self._matched: dict[str, Route | None] = {}
 
     def add(self, handler: Handler) -> None:
         """Register *handler*.
@@ -49,29 +53,53 @@ class Routes:
         :raises ConfigurationError: for a second message handler on one pattern, or a message
             and an event handler, which NestJS would silently lose one of.
         """
-        topic = handler.mark.pattern
-        route = self._routes.setdefault(topic, Route(topic))
-        if handler.mark.kind is HandlerKind.EVENT and route.message is None:
+        mark = handler.mark
+        if mark.regex is None:
+            route = self._routes.setdefault(mark.pattern, Route(mark.pattern))
+        else:
+            route = self._by_regex.setdefault(mark.regex, Route(mark.pattern))
+        if mark.kind is HandlerKind.EVENT and route.message is None:
             route.events.append(handler)
-        elif handler.mark.kind is HandlerKind.MESSAGE and not route.message and not route.events:
+        elif mark.kind is HandlerKind.MESSAGE and not route.message and not route.events:
             route.message = handler
         else:
             other = route.message or route.events[0]
             raise ConfigurationError(
-                f"pattern {topic!r} has two handlers that cannot stand together: "
+                f"pattern {mark.pattern!r} has two handlers that cannot stand together: "
                 f"{other.mark.kind.value} handler {other.name} and "
-                f"{handler.mark.kind.value} handler {handler.name}. One pattern takes one message "
+                f"{mark.kind.value} handler {handler.name}. One pattern takes one message "
                 "handler, or any number of event handlers"
             )
-
         maxima = [h.mark.max_concurrency for h in route.handlers if h.mark.max_concurrency]
         route.limit = Limit(min(maxima)) if maxima else None
 
     def get(self, topic: str) -> Route | None:
-        """The handlers of *topic*."""
-        return self._routes.get(topic)
+        """The handlers of *topic*: its own, or else those of the first expression that matches."""
+        route = self._routes.get(topic)
+        if route is not None or not self._by_regex:
+            return route
+        if topic not in self._matched:
+            self._matched[topic] = self._match(topic)
+        return self._matched[topic]
+
+    def _match(self, topic: str) -> Route | None:
+        if is_own_business(topic):
+            return None
+        for regex, route in self._by_regex.items():
+            if regex.fullmatch(topic):
+                return route
+        return None
 
     @property
     def topics(self) -> Collection[str]:
-        """All topics with a handler."""
+        """All topics that have handlers by their name."""
         return sorted(self._routes)
+
+    @property
+    def has_expressions(self) -> bool:
+        """Whether topics must be looked for."""
+        return bool(self._by_regex)
+
+    def wanted(self, existing: Collection[str]) -> set[str]:
+        """The topics to read, given those that exist."""
+        return {*self._routes, *(topic for topic in existing if self.get(topic) is not None)}

@@ -207,7 +207,7 @@ class ServerKafka:
             return self
 
     def _launch(self) -> None:
-        if not self._routes.topics:
+        if not self._routes.topics and not self._routes.has_expressions:
             raise ConfigurationError(
                 "the server has no handler: register one with @server.message_pattern or "
                 "@server.event_pattern"

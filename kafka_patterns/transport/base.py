@@ -286,6 +286,13 @@ class Admin(Protocol):
         """The partitions of *topic*, asked anew; ``None`` if it does not exist."""
         ...
 
+    def topics(self, timeout: float) -> Collection[str]:
+        """All topics but the broker's internal ones, asked anew.
+
+        :raises TransportError: if no broker answered within *timeout*.
+        """
+        ...
+
     def offsets(
         self, timestamps: Mapping[TopicPartition, int], timeout: float
     ) -> Mapping[TopicPartition, int]:

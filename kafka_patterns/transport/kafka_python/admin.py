@@ -55,19 +55,30 @@ class KafkaAdmin:
             )
 
     def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
+        answer = self._metadata([topic], timeout)
+        error_code, _, _, partitions = answer.topics[0]
+        return [p[1] for p in partitions] if error_code == _NO_ERROR else None
+
+    def topics(self, timeout: float) -> Collection[str]:
+        answer = self._metadata(None, timeout)
+        return [
+            name
+            for error_code, name, is_internal, _ in answer.topics
+            if error_code == _NO_ERROR and not is_internal
+        ]
+
+    def _metadata(self, topics: list[str] | None, timeout: float) -> Any:
+        """The answer to a metadata request; ``None`` asks for all topics."""
         deadline = time.monotonic() + timeout
         with self._question():
             while True:
                 node_id = self._ready_node(deadline)
                 if node_id is None:
-                    raise TransportError(
-                        f"no broker told the partitions of topic {topic!r} within {timeout:g} s"
-                    )
-                future = self._client.send(node_id, MetadataRequest[1]([topic]))
+                    raise TransportError(f"no broker told about topics within {timeout:g} s")
+                future = self._client.send(node_id, MetadataRequest[1](topics))
                 await_future(self._client, future, deadline)
                 if future.succeeded():
-                    error_code, _, _, partitions = future.value.topics[0]
-                    return [p[1] for p in partitions] if error_code == _NO_ERROR else None
+                    return future.value
 
     def offsets(
         self, timestamps: Mapping[TopicPartition, int], timeout: float

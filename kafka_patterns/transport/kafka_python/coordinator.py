@@ -13,7 +13,7 @@ from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
-from kafka.errors import CommitFailedError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.future import Future as KafkaFuture
 from kafka.protocol.group import LeaveGroupRequest
 
@@ -23,6 +23,11 @@ from kafka_patterns.transport.kafka_python.network import await_future
 __all__ = ["TolerantCoordinator"]
 
 _ASSIGNMENT_VERSION = 1
+_FENCED = 82
+
+
+class FencedInstanceIdError(KafkaError):  # type: ignore[misc]  # the base has no types
+    """Another live member uses the same ``group_instance_id``."""
 
 
 class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types
@@ -32,6 +37,9 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
     which sends the base into a rejoin loop, or nothing at all as zero bytes, which it cannot
     decode. Both are read as what they mean.
     """
+
+    fenced = False
+    """Whether another live member took this one's ``group_instance_id``."""
 
     @property
     def has_member_id(self) -> bool:
@@ -67,11 +75,43 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
         rebalance.
         """
         codes = {code for _, partitions in response.topics for _, code in partitions}
-        if RebalanceInProgressError.errno in codes:
+        if _FENCED in codes:
+            self._be_fenced(future)
+        elif RebalanceInProgressError.errno in codes:
             self.request_rejoin()
             future.failure(CommitFailedError())
         else:
             super()._handle_offset_commit_response(offsets, future, send_time, response)
+
+    def _handle_join_group_response(
+        self, future: KafkaFuture, send_time: float, response: Any
+    ) -> None:
+        if response.error_code == _FENCED:
+            self._be_fenced(future)
+        else:
+            super()._handle_join_group_response(future, send_time, response)
+
+    def _handle_sync_group_response(
+        self, future: KafkaFuture, send_time: float, response: Any
+    ) -> None:
+        if response.error_code == _FENCED:
+            self._be_fenced(future)
+        else:
+            super()._handle_sync_group_response(future, send_time, response)
+
+    def _handle_heartbeat_response(
+        self, future: KafkaFuture, send_time: float, response: Any
+    ) -> None:
+        if response.error_code == _FENCED:
+            self._be_fenced(future)
+        else:
+            super()._handle_heartbeat_response(future, send_time, response)
+
+    def _be_fenced(self, future: KafkaFuture) -> None:
+        """The base does not know this error, and would try for ever."""
+        self.fenced = True
+        self.reset_generation()
+        future.failure(FencedInstanceIdError())
 
     def _perform_assignment(
         self, leader_id: str, assignment_strategy: str, members: Sequence[Sequence[Any]]

@@ -15,7 +15,10 @@ from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy, Interrupted
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
-from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
+from kafka_patterns.transport.kafka_python.coordinator import (
+    FencedInstanceIdError,
+    TolerantCoordinator,
+)
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
 
@@ -65,7 +68,11 @@ class KafkaMember:
         self._client: InterruptibleClient = self._consumer._client
         self._coordinator: TolerantCoordinator = self._consumer._coordinator
         assignor.first_join = lambda: self.membership_lost
-        self._consumer.subscribe(sorted(topics), listener=_Listener(self, listener))
+        # The base refuses to begin with no topic, but not to go on with none.
+        first = sorted(topics) or ["none"]
+        self._consumer.subscribe(first, listener=_Listener(self, listener))
+        if not topics:
+            self._consumer._subscription.subscription = set()
 
     @property
     def membership_lost(self) -> bool:
@@ -79,7 +86,8 @@ class KafkaMember:
 
     def subscribe(self, topics: Collection[str]) -> None:
         self._topics = frozenset(topics)
-        self._consumer._subscription.change_subscription(sorted(topics))
+        self._consumer._subscription.subscription = set(topics)
+        self._consumer._subscription.group_subscribe(topics)
         self._client.set_topics(sorted(topics))
 
     def refresh_topics(self) -> None:
@@ -87,6 +95,8 @@ class KafkaMember:
 
     def poll(self, timeout: float) -> None:
         try:
+            if self._coordinator.fenced:
+                raise FencedInstanceIdError
             if self._coordinator.coordinator_unknown():
                 self._find_coordinator(time.monotonic() + max(timeout, _RETRY_SECONDS))
             self._coordinator.poll()
@@ -106,6 +116,12 @@ class KafkaMember:
 
     def _translated(self, error: KafkaError) -> TransportError:
         kind = type(error).__name__
+        if self._coordinator.fenced:
+            return GroupError(
+                f"group {self._group_id!r}: another live member uses the same group_instance_id, "
+                "which fenced this one. Give each process one of its own, for example by adding "
+                "its number among its siblings"
+            )
         if not is_fatal_for_member(error):
             return TransportError(f"group {self._group_id!r}: {kind}: {error}")
         return GroupError(

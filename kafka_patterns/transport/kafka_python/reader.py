@@ -109,12 +109,12 @@ class KafkaReader:
             if chunk.exhausted:
                 self._drop(partition)
         if unreadable and not taken:
-            partition, error = next(iter(unreadable.items()))
+            partition, reason = next(iter(unreadable.items()))
             offset = self._drop(partition)
             raise TransportError(
                 f"{partition}: what comes at offset {offset} or after it cannot be read: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+                f"{type(reason).__name__}: {reason}"
+            ) from reason
         return taken
 
     def _drop(self, partition: TopicPartition) -> int:
