@@ -11,6 +11,7 @@ from kafka_patterns.client.registry import (
     Transport,
 )
 from kafka_patterns.errors import (
+    BatchItemFailed,
     BrokersUnavailable,
     ClientClosed,
     CommitFailed,
@@ -48,11 +49,13 @@ from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.server.context import KafkaContext
-from kafka_patterns.server.handlers import event_pattern, message_pattern
+from kafka_patterns.server.handlers import Batch, event_pattern, message_pattern
 from kafka_patterns.server.server import ExitCode, ServerKafka
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [
+    "Batch",
+    "BatchItemFailed",
     "BrokersUnavailable",
     "Client",
     "ClientClosed",

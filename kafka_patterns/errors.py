@@ -8,6 +8,7 @@
     │   └── ReplyPayloadError                    a reply that does not fit ``returns=``
     ├── RpcException                             what a handler raises, what a caller gets
     ├── KafkaRetriableException                  deliver this message again
+    ├── BatchItemFailed                          one message of a batch failed
     ├── TransportError
     │   ├── BrokersUnavailable                   no broker answered within the connection timeout
     │   ├── GroupError                           the consumer group refused this member
@@ -29,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "BatchItemFailed",
     "BrokersUnavailable",
     "ClientClosed",
     "CommitFailed",
@@ -104,6 +106,24 @@ class KafkaRetriableException(KafkaPatternsError):
     def __init__(self, error: Any = "") -> None:
         super().__init__(error)
         self.error = error
+
+
+class BatchItemFailed(KafkaPatternsError):
+    """Raised by a batch handler: those before *index* are finished, this one failed.
+
+    :param index: of the failed message in the list the handler got.
+    :param cause: why it failed; told to exception filters in place of this.
+    """
+
+    def __init__(self, index: int, cause: Exception | None = None) -> None:
+        super().__init__(f"message {index} of the batch failed: {cause!r}")
+        self.index = index
+        self.cause = cause
+
+    @property
+    def cause_or_itself(self) -> Exception:
+        """The cause, if it was given."""
+        return self if self.cause is None else self.cause
 
 
 class TransportError(KafkaPatternsError):

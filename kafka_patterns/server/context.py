@@ -20,7 +20,8 @@ class KafkaContext:
 
     :param topic: where the message came from.
     :param partition: its partition.
-    :param message: the message, parsed and raw.
+    :param message: the message, parsed and raw; of a batch, the first one.
+    :param messages: all messages of a batch; otherwise the one.
     :param pattern: the pattern of the handler.
     :param handler: the name of the handler.
     :param consumer: a thread-safe face of the consumer.
@@ -34,6 +35,7 @@ class KafkaContext:
     topic: str
     partition: int
     message: IncomingMessage
+    messages: tuple[IncomingMessage, ...]
     pattern: str
     handler: str
     consumer: ConsumerDriver
@@ -43,7 +45,7 @@ class KafkaContext:
     deadline: float | None
     expects_reply: bool
     _is_lost: Callable[[], bool]
-    _commit: Callable[[], None]
+    _commit: Callable[[], object]
     _defer: Callable[[], Acknowledgement]
 
     def heartbeat(self) -> None:

@@ -92,16 +92,17 @@ class Dispatcher:
             if handler in item.handled_by:
                 continue
             invocation = self._invocations.make(
-                item, handler, self._conclude_event, expects_reply=False
+                item, handler, self.conclude_event, expects_reply=False
             )
-            ended = self._run(invocation, self._conclude_event)
+            ended = self._run(invocation, self.conclude_event)
             if ended is None and invocation.acknowledgement is not None:
                 waiting.append(invocation.acknowledgement)
             elif ended is not None and not isinstance(ended, Finished):
                 outcome = ended
         return join_acknowledgements(waiting, outcome) if waiting else outcome
 
-    def _conclude_event(self, invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
+    def conclude_event(self, invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
+        """What becomes of an event, given what produces its handler's result or error."""
         try:
             try:
                 _exhaust(produce())

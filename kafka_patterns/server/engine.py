@@ -24,6 +24,7 @@ from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.assignor import StickyPolicy
+from kafka_patterns.server.batches import BatchDispatcher
 from kafka_patterns.server.commits import Committer
 from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.dispatcher import Dispatcher
@@ -141,8 +142,17 @@ class Engine:
             lambda topic, payload: serialization.encode(payload, topic=topic, pattern=topic),
             send_timeout,
         )
+        invocations = InvocationMaker(
+            serialization,
+            self.consumer_driver,
+            self.producer_driver,
+            tuple(filters),
+            self._books.commit_by_user,
+        )
+        dispatcher = self._dispatcher(invocations, serialization, send_timeout)
         processor = Processor(
-            self._dispatcher(serialization, filters, send_timeout),
+            dispatcher,
+            BatchDispatcher(invocations, dispatcher),
             self._lanes,
             self._books,
             self._watch,
@@ -167,10 +177,7 @@ class Engine:
         )
 
     def _dispatcher(
-        self,
-        serialization: Serialization,
-        filters: Sequence[ExceptionFilter],
-        send_timeout: float,
+        self, invocations: InvocationMaker, serialization: Serialization, send_timeout: float
     ) -> Dispatcher:
         replier = Replier(
             self._producer,
@@ -180,13 +187,6 @@ class Engine:
             is_own=lambda topic: self._routes.get(topic) is not None,
             send_timeout=send_timeout,
             counters=self._counters,
-        )
-        invocations = InvocationMaker(
-            serialization,
-            self.consumer_driver,
-            self.producer_driver,
-            tuple(filters),
-            self._books.commit_by_user,
         )
         return Dispatcher(
             invocations,

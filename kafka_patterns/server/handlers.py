@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -18,10 +19,12 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.server.binding import Binding, bind
 
 __all__ = [
+    "Batch",
     "Handler",
     "HandlerKind",
     "HandlerMark",
     "Ordering",
+    "element_annotation",
     "event_pattern",
     "handlers_of_controller",
     "handlers_of_module",
@@ -43,6 +46,25 @@ class HandlerKind(enum.Enum):
     EVENT = "event"
 
 
+@attrs.frozen(kw_only=True)
+class Batch:
+    """How the messages of a batch handler are gathered, partition by partition.
+
+    :param max_size: messages in one batch at most; fewer if ``run.max_in_flight`` gives a
+        partition less.
+    :param max_wait: seconds the first message waits for others.
+    """
+
+    max_size: int = 500
+    max_wait: float = 0.2
+
+    def __attrs_post_init__(self) -> None:
+        if type(self.max_size) is not int or self.max_size < 1:
+            raise ConfigurationError(f"Batch.max_size {self.max_size!r} is not an int from 1")
+        if not self.max_wait >= 0:
+            raise ConfigurationError(f"Batch.max_wait {self.max_wait!r} is not a time from 0")
+
+
 @attrs.frozen
 class HandlerMark:
     """What a decorator says of a function.
@@ -58,6 +80,7 @@ class HandlerMark:
     deserializer: Deserializer | None = None
     max_concurrency: int | None = None
     regex: re.Pattern[str] | None = None
+    batch: Batch | None = None
 
 
 @attrs.frozen(eq=False)
@@ -117,6 +140,7 @@ def event_pattern(
     *,
     ordering: Ordering | None = None,
     max_concurrency: int | None = None,
+    batch: Batch | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
@@ -126,10 +150,14 @@ def event_pattern(
         ``partition`` if that is not given either.
     :param max_concurrency: how many messages of the pattern may be worked on at once; as many
         as there are workers, if not given. The least of several handlers counts.
+    :param batch: the handler gets a list of payloads at once, neighbours of one partition.
+        :class:`~kafka_patterns.BatchItemFailed` finishes those before the failed one.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
-    return _marker(HandlerKind.EVENT, pattern, ordering, max_concurrency, None, deserializer)
+    if batch is not None and ordering not in (None, "partition"):
+        raise ConfigurationError("a batch handler's messages come in the order of their partition")
+    return _marker(HandlerKind.EVENT, pattern, ordering, max_concurrency, None, deserializer, batch)
 
 
 def _marker(
@@ -139,6 +167,7 @@ def _marker(
     max_concurrency: int | None,
     serializer: Serializer | None,
     deserializer: Deserializer | None,
+    batch: Batch | None = None,
 ) -> Callable[[Function], Function]:
     if ordering not in _ORDERINGS:
         raise ConfigurationError(
@@ -156,6 +185,7 @@ def _marker(
             deserializer,
             max_concurrency,
             one if isinstance(one, re.Pattern) else None,
+            batch,
         )
         for one in patterns
     ]
@@ -197,7 +227,28 @@ def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = N
 
     :raises ConfigurationError: if its signature fits no handler.
     """
-    return Handler(mark, function, bind(function), owner)
+    handler = Handler(mark, function, bind(function), owner)
+    if mark.batch is not None:
+        element_annotation(handler)
+    return handler
+
+
+def element_annotation(handler: Handler) -> Any:
+    """What each payload of a batch is structured as.
+
+    :raises ConfigurationError: if the handler's payload is annotated as anything but a list.
+    """
+    annotation = handler.binding.annotation
+    if annotation is None or annotation is list:
+        return None
+    arguments = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if isinstance(origin, type) and issubclass(list, origin) and len(arguments) == 1:
+        return arguments[0]
+    raise ConfigurationError(
+        f"batch handler {handler.name}: its payload is annotated {annotation!r}, but it gets a "
+        "list: write list[...]"
+    )
 
 
 def handlers_of_controller(controller: Any) -> Iterator[Handler]:

@@ -51,18 +51,18 @@ class Invocation:
 
         :raises PayloadError: if the payload cannot be read, or is not what it asks for.
         """
-        payload = self._payload()
+        payload = self.payload(self.handler.binding.annotation)
         return self.handler.binding.call(self.handler.function, payload, self.context)
 
-    def _payload(self) -> Any:
+    def payload(self, annotation: Any) -> Any:
+        """The payload as *annotation* asks.
+
+        :raises PayloadError: if it cannot be read, or is not what is asked for.
+        """
         if self.poison is not None:
             raise self.poison
         try:
-            return structure_body(
-                self.item.record.value,
-                self.context.message.value,
-                self.handler.binding.annotation,
-            )
+            return structure_body(self.item.record.value, self.context.message.value, annotation)
         except PayloadError as error:
             self.poison = error
             raise
@@ -131,6 +131,7 @@ class InvocationMaker:
             topic=record.topic,
             partition=record.partition,
             message=message,
+            messages=(message,),
             pattern=pattern,
             handler=handler.name,
             consumer=self.consumer,

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,7 @@ Item = TypeVar("Item", bound=Hashable)
 class _Lane(Generic[Item]):
     key: Hashable
     items: deque[Item] = attrs.field(factory=deque)
+    wake_at: int | None = None
 
 
 @attrs.define(eq=False)
@@ -71,6 +73,8 @@ class Lanes(Generic[Item]):
                     self._lanes[lane.key] = lane
                     self._ready.put(lane)
                 lane.items.append(item)
+                if lane.wake_at is not None and len(lane.items) >= lane.wake_at:
+                    self._wake_locked(lane)
 
     def take(self) -> Item | None:
         """Wait for the next item and take it; ``None`` once closed.
@@ -109,21 +113,32 @@ class Lanes(Generic[Item]):
                 self._ready.put(limit.waiting.popleft())
         return lane
 
-    def done(self, item: Item) -> None:
-        """*item* is worked off: the next of its lane may run."""
+    def gather(self, item: Item, count: int) -> list[Item]:
+        """*item*, which runs, and what follows it in its lane: up to *count* in all."""
+        with self._lock:
+            return list(islice(self._running[item].items, count))
+
+    def done(self, item: Item, count: int = 1) -> None:
+        """*item* is worked off, and *count* - 1 after it: the next of its lane may run."""
         with self._lock:
             lane = self._stop_running(item)
-            lane.items.popleft()
+            _drop_first(lane, count)
             if lane.items:
                 self._ready.put(lane)
             else:
                 del self._lanes[lane.key]
             self._tell_idle()
 
-    def hold(self, item: Item, delay: float) -> None:
-        """*item* stays at the head of its lane and runs again after *delay* seconds."""
+    def hold(self, item: Item, delay: float, *, done: int = 0, wake_at: int | None = None) -> None:
+        """The head of *item*'s lane runs again after *delay* seconds.
+
+        :param done: how many items, from *item* on, are worked off.
+        :param wake_at: with that many items the lane does not wait any longer.
+        """
         with self._lock:
             lane = self._stop_running(item)
+            _drop_first(lane, done)
+            lane.wake_at = wake_at
             self._waiting.add(lane)
             self._tell_idle()
         self._timers.at(time.monotonic() + delay, lambda: self._wake(lane))
@@ -134,9 +149,13 @@ class Lanes(Generic[Item]):
 
     def _wake(self, lane: _Lane[Item]) -> None:
         with self._lock:
-            if lane in self._waiting:
-                self._waiting.discard(lane)
-                self._ready.put(lane)
+            self._wake_locked(lane)
+
+    def _wake_locked(self, lane: _Lane[Item]) -> None:
+        lane.wake_at = None
+        if lane in self._waiting:
+            self._waiting.discard(lane)
+            self._ready.put(lane)
 
     def drop(self, is_stale: Callable[[Item], bool]) -> list[Item]:
         """Forget the items that are stale and do not run; returns them."""
@@ -188,3 +207,8 @@ class Lanes(Generic[Item]):
         """How many lanes wait for their next try."""
         with self._lock:
             return len(self._waiting)
+
+
+def _drop_first(lane: _Lane[Any], count: int) -> None:
+    for _ in range(count):
+        lane.items.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 import attrs
@@ -11,8 +12,10 @@ from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.failures.backoff import ExponentialBackoff
+from kafka_patterns.server.batches import BatchDispatcher, BatchOutcome
 from kafka_patterns.server.commits import Committer
 from kafka_patterns.server.dispatcher import Dispatcher
+from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import Ledger
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Retry, Stop
@@ -82,6 +85,7 @@ class Processor:
     def __init__(
         self,
         dispatcher: Dispatcher,
+        batches: BatchDispatcher,
         lanes: Lanes[WorkItem],
         books: Books,
         watch: Watch,
@@ -92,6 +96,7 @@ class Processor:
         fatal: Callable[[BaseException], None],
     ) -> None:
         self._dispatcher = dispatcher
+        self._batches = batches
         self._lanes = lanes
         self._books = books
         self._watch = watch
@@ -110,6 +115,10 @@ class Processor:
             # Others may own it by now. The next answer of the coordinator tells.
             self._lanes.hold(item, _CONTACT_SECONDS)
             return
+        handler = item.route.batch_handler
+        if handler is not None:
+            self._work_on_batch(item, handler)
+            return
         self._watch.begin(item)
         try:
             outcome = self._dispatcher.process(item)
@@ -121,6 +130,34 @@ class Processor:
             outcome.when_settled(lambda settled: self._settle(item, settled))
         else:
             self._settle(item, outcome)
+
+    def _work_on_batch(self, first: WorkItem, handler: Handler) -> None:
+        """Work on *first* and what follows it, once enough came or it waited long enough."""
+        batch = handler.mark.batch
+        assert batch is not None
+        items = self._lanes.gather(first, batch.max_size)
+        left = first.arrived + batch.max_wait - time.monotonic()
+        if len(items) < batch.max_size and left > 0:
+            self._lanes.hold(first, left, wake_at=batch.max_size)
+            return
+        self._watch.begin(first)
+        try:
+            outcome = self._batches.process(items, handler)
+        except BaseException as error:  # a handler may raise SystemExit; the worker stays
+            logger.exception("a batch handler raised %s", type(error).__name__)
+            outcome = BatchOutcome(0, Retry(error))
+        self._watch.end(first)
+        self._counters.add("handled", outcome.finished)
+        for item in items[: outcome.finished]:
+            self._books.release(item)
+        if isinstance(outcome.rest, Finished):
+            self._lanes.done(first, outcome.finished)
+            return
+        self._counters.add("failed")
+        delay = self._backoff.seconds(items[outcome.finished].attempt)
+        self._lanes.hold(first, delay, done=outcome.finished)
+        if isinstance(outcome.rest, Stop):
+            self._fatal(outcome.rest.error)
 
     def _settle(self, item: WorkItem, outcome: Outcome) -> None:
         if isinstance(outcome, Finished):

@@ -29,8 +29,16 @@ class Route:
         """All of them."""
         return self.events if self.message is None else [self.message]
 
+    @property
+    def batch_handler(self) -> Handler | None:
+        """The one handler, if it takes batches."""
+        handler = self.events[0] if self.events else None
+        return handler if handler is not None and handler.mark.batch is not None else None
+
     def ordering(self, default: Ordering | None) -> Ordering:
         """The strictest order any of its handlers declares; by default what suits the kind."""
+        if self.batch_handler is not None:
+            return "partition"
         declared = [handler.mark.ordering for handler in self.handlers]
         fallback: Ordering = default or ("partition" if self.message is None else "key")
         wanted = {ordering or fallback for ordering in declared}
@@ -69,6 +77,10 @@ class Routes:
                 f"{other.mark.kind.value} handler {other.name} and "
                 f"{mark.kind.value} handler {handler.name}. One pattern takes one message "
                 "handler, or any number of event handlers"
+            )
+        if len(route.events) > 1 and any(other.mark.batch for other in route.events):
+            raise ConfigurationError(
+                f"pattern {mark.pattern!r}: a batch handler must be its only handler"
             )
         maxima = [h.mark.max_concurrency for h in route.handlers if h.mark.max_concurrency]
         route.limit = Limit(min(maxima)) if maxima else None

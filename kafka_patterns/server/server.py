@@ -24,6 +24,7 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.engine import Engine
 from kafka_patterns.server.handlers import (
+    Batch,
     Function,
     Handler,
     Ordering,
@@ -128,6 +129,7 @@ class ServerKafka:
         *,
         ordering: Ordering | None = None,
         max_concurrency: int | None = None,
+        batch: Batch | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for events on *pattern*.
@@ -139,6 +141,7 @@ class ServerKafka:
                 pattern,
                 ordering=ordering,
                 max_concurrency=max_concurrency,
+                batch=batch,
                 deserializer=deserializer,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import attrs
@@ -24,4 +25,5 @@ class WorkItem:
     assigned: AssignedPartition
     route: Route
     attempt: int = 0
+    arrived: float = attrs.field(factory=time.monotonic)
     handled_by: set[Any] = attrs.field(factory=set)

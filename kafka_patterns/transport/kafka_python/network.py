@@ -34,6 +34,9 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     def _poll(self, timeout: float) -> None:
         if self.interrupted:
             raise Interrupted
+        # A connection may have closed since something was queued on it; its requests have
+        # failed already, and the base would trip over the missing socket.
+        self._sending = {connection for connection in self._sending if connection._sock}
         super()._poll(timeout)
         if self.interrupted:
             raise Interrupted
