@@ -67,13 +67,19 @@ class Gateway:
             asyncio.create_task(self._pass_requests(reader, broker)),
             asyncio.create_task(_pass_answers(answers, client)),
         ]
-        _done, unfinished = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
-        for direction in unfinished:
-            direction.cancel()
-        await asyncio.wait(directions)
-        self._clients.discard(client)
-        for writer in (broker, client):
-            writer.close()
+        try:
+            _done, unfinished = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            for direction in unfinished:
+                direction.cancel()
+            await asyncio.wait(directions)
+        except asyncio.CancelledError:
+            # The gateway ends. Python 3.11 reports a cancelled handler of a connection as an
+            # error, so this one returns.
+            pass
+        finally:
+            self._clients.discard(client)
+            for writer in (broker, client):
+                writer.close()
 
     async def _pass_requests(
         self, reader: asyncio.StreamReader, broker: asyncio.StreamWriter
