@@ -1,0 +1,1 @@
+"""Heroes and dragons: a server and a client, as two processes."""
