@@ -1,0 +1,122 @@
+"""Handlers that get many events at once."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from kafka_patterns import Batch, BatchItemFailed, ConfigurationError, KafkaContext
+from tests.support.waiting import eventually
+
+
+@attrs.define
+class Entered:
+    id: int
+
+
+def test_batch_is_full_or_its_first_event_waited_long_enough(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    batches = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=4, max_wait=0.2))
+    def entered(events: list[int], context: KafkaContext):
+        batches.append((events, [message.offset for message in context.messages]))
+
+    with server:
+        for number in range(6):
+            wire.produce(topic, b"%d" % number)
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 6})
+
+    assert [number for events, _ in batches for number in events] == list(range(6))
+    assert [offset for _, offsets in batches for offset in offsets] == list(range(6))
+    assert max(len(events) for events, _ in batches) <= 4
+
+
+def test_payloads_of_a_batch_are_structured(peers):
+    topic = peers.topic()
+    server = peers.server()
+    seen = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=2, max_wait=5))
+    def entered(events: list[Entered]):
+        seen.extend(events)
+
+    client = peers.client()
+    with server:
+        client.emit_batch(topic, [{"id": 1}, {"id": 2}])
+        eventually(lambda: seen == [Entered(1), Entered(2)])
+
+
+def test_failed_item_finishes_those_before_it_and_is_retried(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    batches = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=4, max_wait=0.05))
+    def entered(events: list[int]):
+        batches.append(events)
+        if len(batches) == 1:
+            raise BatchItemFailed(events.index(2), ValueError("two"))
+
+    client = peers.client()
+    with server:
+        client.emit_batch(topic, [0, 1, 2, 3])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4})
+
+    assert batches == [[0, 1, 2, 3], [2, 3]]
+
+
+def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    batches = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=3, max_wait=1))
+    def entered(events: list[int]):
+        batches.append(events)
+        if len(batches) == 1:
+            raise ValueError("all of it")
+
+    client = peers.client()
+    with server:
+        client.emit_batch(topic, [0, 1, 2])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 3})
+
+    assert batches == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_unreadable_payload_does_not_take_its_neighbours_with_it(peers, wire):
+    topic = peers.topic()
+    server = peers.server(run={"on_poison": "skip"})
+    seen = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=10, max_wait=0.05))
+    def entered(events: list[int]):
+        seen.extend(events)
+
+    with server:
+        for value in (b"1", b"2", b"no number", b"4"):
+            wire.produce(topic, value)
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4})
+
+    assert seen == [1, 2, 4]
+
+
+def test_batch_handler_stands_alone_and_takes_a_list(peers):
+    server = peers.server()
+
+    @server.event_pattern("alone", batch=Batch())
+    def entered(events):
+        pass
+
+    with pytest.raises(ConfigurationError, match="only handler"):
+        server.event_pattern("alone")(lambda event: None)
+    with pytest.raises(ConfigurationError, match=r"write list\[\.\.\.\]"):
+
+        @server.event_pattern("typed", batch=Batch())
+        def typed(event: Entered):
+            pass
+
+    with pytest.raises(ConfigurationError, match="order of their partition"):
+        server.event_pattern("keyed", ordering="key", batch=Batch())

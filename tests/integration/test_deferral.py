@@ -1,0 +1,121 @@
+"""A message that another thread finishes later."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kafka_patterns import KafkaContext, KafkaPatternsError, RpcException
+from tests.support.waiting import eventually
+
+
+def test_request_is_answered_by_whoever_finishes_it(peers):
+    topic = peers.topic(replies=1)
+    server = peers.server()
+    acknowledgements = []
+
+    @server.message_pattern(topic)
+    def slow(payload, context: KafkaContext):
+        acknowledgements.append(context.defer())
+        return "dropped"
+
+    client = peers.client(topic)
+    with server:
+        future = client.send_future(topic, {"id": 1})
+        eventually(lambda: acknowledgements)
+        assert not future.done()
+        acknowledgements[0].done({"finished": 1})
+
+        assert future.result(10) == {"finished": 1}
+
+
+def test_failure_told_later_is_the_error_reply(peers):
+    topic = peers.topic(replies=1)
+    server = peers.server()
+
+    @server.message_pattern(topic)
+    def slow(payload, context: KafkaContext):
+        acknowledgement = context.defer()
+        threading.Thread(target=acknowledgement.failed, args=[RpcException("later")]).start()
+
+    client = peers.client(topic)
+    with server, pytest.raises(RpcException) as caught:
+        client.send(topic, 1, timeout=10)
+    assert caught.value.error == {"status": "error", "message": "later"}
+
+
+def test_event_is_committed_when_it_is_finished_and_not_before(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    acknowledgements = []
+
+    @server.event_pattern(topic, ordering="unordered")
+    def slow(event, context: KafkaContext):
+        if event == "held":
+            acknowledgements.append(context.defer())
+
+    with server:
+        wire.produce(topic, b"held")
+        wire.produce(topic, b"after")
+        eventually(lambda: server.health().counters.get("handled") == 1)
+        assert wire.committed(server.group_id, topic) == {0: 0}
+        acknowledgements[0].done()
+
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 2})
+
+
+def test_event_that_failed_later_is_delivered_again(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    attempts = []
+
+    @server.event_pattern(topic)
+    def slow(event, context: KafkaContext):
+        attempts.append(context.attempt)
+        acknowledgement = context.defer()
+        if context.attempt == 1:
+            acknowledgement.failed(ValueError("not yet"))
+        else:
+            acknowledgement.done()
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1})
+    assert attempts == [1, 2]
+
+
+def test_message_is_acknowledged_once(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    acknowledgements = []
+
+    @server.event_pattern(topic)
+    def slow(event, context: KafkaContext):
+        acknowledgements.append(context.defer())
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(lambda: acknowledgements)
+        acknowledgements[0].done()
+        with pytest.raises(KafkaPatternsError, match="acknowledged before"):
+            acknowledgements[0].done()
+
+
+def test_handler_that_raises_after_all_has_failed(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    attempts = []
+
+    @server.event_pattern(topic)
+    def slow(event, context: KafkaContext):
+        attempts.append(context.attempt)
+        acknowledgement = context.defer()
+        if context.attempt == 1:
+            raise ValueError("after all")
+        acknowledgement.done()
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1})
+    assert attempts == [1, 2]

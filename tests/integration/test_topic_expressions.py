@@ -1,0 +1,79 @@
+"""Patterns that are regular expressions."""
+
+from __future__ import annotations
+
+import re
+
+from kafka_patterns import KafkaContext
+from tests.support.waiting import eventually
+
+
+def collect(server, expression):
+    seen = []
+
+    @server.event_pattern(re.compile(expression))
+    def entered(event, context: KafkaContext):
+        seen.append((context.topic, event))
+
+    return seen
+
+
+def test_expression_matches_whole_names_only(peers, wire):
+    prefix = peers.broker.unique("orders")
+    matching = peers.broker.create_topic(f"{prefix}.eu")
+    longer = peers.broker.create_topic(f"{prefix}.eu.archive")
+    server = peers.server()
+    seen = collect(server, re.escape(prefix) + r"\.[a-z]+")
+
+    with server:
+        wire.produce(longer, b"no")
+        wire.produce(matching, b"yes")
+        eventually(lambda: seen == [(matching, "yes")])
+
+    assert wire.committed(server.group_id, longer) == {}
+
+
+def test_topic_that_comes_later_is_read_from_its_beginning(peers, wire):
+    prefix = peers.broker.unique("orders")
+    server = peers.server()
+    seen = collect(server, re.escape(prefix) + r"\..+")
+
+    with server:
+        later = peers.broker.create_topic(f"{prefix}.later")
+        wire.produce(later, b"first")
+        wire.produce(later, b"second")
+        eventually(lambda: seen == [(later, "first"), (later, "second")], 25)
+
+
+def test_replies_retries_and_dead_letters_never_match(peers, wire):
+    prefix = peers.broker.unique("orders")
+    names = [f"{prefix}.x.reply", f"{prefix}.x-dlt", f"{prefix}.x-retry-1000", f"{prefix}.x"]
+    *others, wanted = [peers.broker.create_topic(name) for name in names]
+    server = peers.server()
+    seen = collect(server, re.escape(prefix) + ".*")
+
+    with server:
+        for other in others:
+            wire.produce(other, b"no")
+        wire.produce(wanted, b"yes")
+        eventually(lambda: seen)
+
+    assert seen == [(wanted, "yes")]
+
+
+def test_handler_by_name_goes_before_an_expression(peers, wire):
+    prefix = peers.broker.unique("orders")
+    named = peers.broker.create_topic(f"{prefix}.named")
+    server = peers.server()
+    by_expression = collect(server, re.escape(prefix) + ".*")
+    by_name = []
+
+    @server.event_pattern(named)
+    def collect_by_name(event):
+        by_name.append(event)
+
+    with server:
+        wire.produce(named, b"x")
+        eventually(lambda: by_name == ["x"])
+
+    assert by_expression == []
