@@ -11,6 +11,7 @@ from kafka_patterns.client.registry import (
     Transport,
 )
 from kafka_patterns.errors import (
+    AuthenticationFailed,
     BatchItemFailed,
     BrokersUnavailable,
     ClientClosed,
@@ -29,6 +30,7 @@ from kafka_patterns.errors import (
     RequestTimeout,
     RpcException,
     SendFailed,
+    TlsHandshakeFailed,
     TooManyPendingRequests,
     TransportError,
 )
@@ -54,6 +56,7 @@ from kafka_patterns.server.server import ExitCode, ServerKafka
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [
+    "AuthenticationFailed",
     "Batch",
     "BatchItemFailed",
     "BrokersUnavailable",
@@ -94,6 +97,7 @@ __all__ = [
     "SendFailed",
     "Serializer",
     "ServerKafka",
+    "TlsHandshakeFailed",
     "TooManyPendingRequests",
     "TopicPartition",
     "Transport",

@@ -11,6 +11,8 @@
     ├── BatchItemFailed                          one message of a batch failed
     ├── TransportError
     │   ├── BrokersUnavailable                   no broker answered within the connection timeout
+    │   │   ├── AuthenticationFailed             the brokers do not let this user in
+    │   │   └── TlsHandshakeFailed               certificates or ports that do not fit
     │   ├── GroupError                           the consumer group refused this member
     │   └── CommitFailed                         an offset was not committed
     ├── RequestError
@@ -30,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "AuthenticationFailed",
     "BatchItemFailed",
     "BrokersUnavailable",
     "ClientClosed",
@@ -48,6 +51,7 @@ __all__ = [
     "RequestTimeout",
     "RpcException",
     "SendFailed",
+    "TlsHandshakeFailed",
     "TooManyPendingRequests",
     "TransportError",
 ]
@@ -131,7 +135,15 @@ class TransportError(KafkaPatternsError):
 
 
 class BrokersUnavailable(TransportError):
-    """No broker answered within the connection timeout."""
+    """No broker answered within the connection timeout, or none ever will as things are."""
+
+
+class AuthenticationFailed(BrokersUnavailable):
+    """The brokers refuse the user name, the password, the token or the way to sign in."""
+
+
+class TlsHandshakeFailed(BrokersUnavailable):
+    """A certificate that is not trusted or for another host, or a port that speaks no TLS."""
 
 
 class GroupError(TransportError):

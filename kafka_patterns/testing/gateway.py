@@ -56,6 +56,9 @@ class Gateway:
             client.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            client.transport.abort()  # it was let in just before the doors closed
+            return
         self._clients.add(client)
         try:
             answers, broker = await asyncio.open_connection(HOST, self._broker_port)

@@ -6,21 +6,26 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
+from kafka.conn import collect_hosts
 from kafka.errors import KafkaError
 from kafka.protocol.metadata import MetadataRequest
 
-from kafka_patterns.errors import BrokersUnavailable, TransportError
+from kafka_patterns.errors import TransportError
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.transport.base import Interrupted
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
+from kafka_patterns.transport.kafka_python.refusals import Address, Refusals
 
 __all__ = ["KafkaAdmin"]
 
 _RETRY_SECONDS = 0.02
+_PROBE_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 _NO_ERROR = 0
 
 
@@ -35,6 +40,7 @@ class KafkaAdmin:
         self._lock = threading.Lock()  # guards the consumer: one question at a time
         self._consumer: KafkaConsumer | None = None
         self._interrupted = False
+        self._refusals = Refusals()
 
     @contextmanager
     def _question(self) -> Iterator[None]:
@@ -45,14 +51,28 @@ class KafkaAdmin:
             raise TransportError("the connection was closed while the cluster was asked") from None
 
     def check_connection(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         with self._question():
-            node_id = self._ready_node(time.monotonic() + timeout)
-        if node_id is None:
-            addresses = ", ".join(self._config["bootstrap_servers"])
-            raise BrokersUnavailable(
-                f"no broker answered within {timeout:g} s at {addresses}: check client.brokers, "
-                "that the broker runs and listens there, and client.ssl / client.sasl"
-            )
+            while not self._reached_advertised(min(deadline, time.monotonic() + _CHECK_SECONDS)):
+                if time.monotonic() >= deadline or self._refusals.are_final(self._addresses()):
+                    raise self._refusals.error(timeout, self._config["bootstrap_servers"])
+
+    def _reached_advertised(self, deadline: float) -> bool:
+        """Whether a broker takes requests at the address by which the brokers know it.
+
+        A port that takes connections says little: only who accepts us tells those addresses.
+        """
+        while (node_id := self._ready_node(deadline)) is not None:
+            if not self._client.cluster.is_bootstrap(node_id):
+                return True
+            self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+        return False
+
+    def _addresses(self) -> Collection[Address]:
+        brokers = self._consumer._client.cluster.brokers() if self._consumer else ()
+        return [(broker.host, broker.port) for broker in brokers] or [
+            (host, port) for host, port, _ in collect_hosts(self._config["bootstrap_servers"])
+        ]
 
     def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
         answer = self._metadata([topic], timeout)
@@ -132,7 +152,7 @@ class KafkaAdmin:
             if client is not None:
                 client.poll(timeout_ms=min(remaining, _RETRY_SECONDS) * 1000)
             else:
-                time.sleep(min(remaining, _RETRY_SECONDS))
+                time.sleep(min(remaining, _PROBE_SECONDS))
 
     @property
     def _client(self) -> InterruptibleClient:
@@ -147,7 +167,7 @@ class KafkaAdmin:
                 **self._config,
                 group_id=None,
                 enable_auto_commit=False,
-                kafka_client=InterruptibleClient,
+                kafka_client=partial(InterruptibleClient, refusals=self._refusals),
             )
             self._probed(tuple(self._consumer.config["api_version"]))
         return self._consumer

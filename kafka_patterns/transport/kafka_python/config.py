@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.options import ClientOptions, KafkaOptions, SslOptions
+from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 
 __all__ = ["check_native", "connection_config", "member_config", "producer_config", "reader_config"]
 
@@ -103,11 +104,31 @@ def _ssl_context(option: ssl.SSLContext | SslOptions | bool) -> ssl.SSLContext: 
         return option
     if not isinstance(option, SslOptions):
         return ssl.create_default_context()
-    context = ssl.create_default_context(cafile=option.ca_file)
+    try:
+        context = ssl.create_default_context(cafile=option.ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"client.ssl.ca_file: {option.ca_file!r} cannot be used: {error}. It has to be a PEM "
+            "file with the certificates of the authorities to trust"
+        ) from error
     context.check_hostname = option.check_hostname
     if option.cert_file is not None:
-        context.load_cert_chain(option.cert_file, option.key_file, option.key_password)
+        _load_own_certificate(context, option)
     return context
+
+
+def _load_own_certificate(context: ssl.SSLContext, option: SslOptions) -> None:
+    assert option.cert_file is not None
+    try:
+        # With no passphrase at all OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(option.cert_file, option.key_file, option.key_password or "")
+    except OSError as error:
+        files = " and ".join(repr(file) for file in (option.cert_file, option.key_file) if file)
+        raise ConfigurationError(
+            f"client.ssl.cert_file: the certificate and key in {files} cannot be used: {error}. "
+            "They have to be PEM files that belong together; if the key is encrypted, "
+            "client.ssl.key_password has to be its passphrase"
+        ) from error
 
 
 def _fetch_config(options: KafkaOptions) -> dict[str, Any]:
@@ -159,6 +180,7 @@ def producer_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:
     producer, send = options.producer, options.send
     return {
         **connection_config(options, client_id),
+        "kafka_client": InterruptibleClient,
         "request_timeout_ms": min(options.client.request_timeout_ms, send.timeout_ms),
         "metadata_max_age_ms": producer.metadata_max_age_ms,
         "acks": send.acks,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from kafka.coordinator.base import Generation, MemberState
+from kafka.coordinator.base import Generation, HeartbeatThread, MemberState
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
@@ -28,6 +29,16 @@ _FENCED = 82
 
 class FencedInstanceIdError(KafkaError):  # type: ignore[misc]  # the base has no types
     """Another live member uses the same ``group_instance_id``."""
+
+
+class _HeartbeatThread(HeartbeatThread):  # type: ignore[misc]  # the base has no types
+    """Ends in silence when the member is broken off on purpose."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Interrupted:
+            pass
 
 
 class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types
@@ -121,6 +132,14 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
             leader_id, assignment_strategy, readable
         )
         return assigned
+
+    def _start_heartbeat_thread(self) -> None:
+        if self._heartbeat_thread is None:
+            # A proxy, so that a coordinator nobody closed can still be collected.
+            thread = _HeartbeatThread(weakref.proxy(self))
+            thread.daemon = True
+            thread.start()
+            self._heartbeat_thread: _HeartbeatThread | None = thread
 
     def maybe_leave_group(self) -> None:
         """Give up the membership; from the heartbeat thread without asking the broker.

@@ -10,6 +10,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import OffsetAndMetadata as KafkaOffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.errors import KafkaError, NodeNotReadyError
+from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
@@ -67,6 +68,7 @@ class KafkaMember:
         )
         self._client: InterruptibleClient = self._consumer._client
         self._coordinator: TolerantCoordinator = self._consumer._coordinator
+        self._commits: list[tuple[KafkaFuture, Callable[[Exception | None], None]]] = []
         assignor.first_join = lambda: self.membership_lost
         # The base refuses to begin with no topic, but not to go on with none.
         first = sorted(topics) or ["none"]
@@ -104,6 +106,8 @@ class KafkaMember:
             self._client.poll(timeout_ms=max(0.0, due) * 1000)
         except KafkaError as error:
             raise self._translated(error) from error
+        finally:
+            self._tell_answered_commits()
 
     def _find_coordinator(self, deadline: float) -> None:
         """Find it with a bound, for the base's own search has none."""
@@ -144,15 +148,21 @@ class KafkaMember:
         done: Callable[[Exception | None], None],
     ) -> None:
         future = self._coordinator._send_offset_commit_request(_to_base(offsets))
+        self._commits.append((future, done))
 
-        def failed(error: Exception) -> None:
-            done(CommitFailed(f"group {self._group_id!r}: {type(error).__name__}: {error}"))
+    def _tell_answered_commits(self) -> None:
+        """Callbacks of the base would run in its heartbeat thread as well, or get lost there."""
+        commits, self._commits = self._commits, []
+        for future, done in commits:
+            if not future.is_done:
+                self._commits.append((future, done))
+            elif future.succeeded():
+                done(None)
+            else:
+                done(self._failed_commit(future.exception))
 
-        if future.is_done:  # sent nothing: no coordinator, or not in the group
-            failed(future.exception)
-            return
-        future.add_callback(lambda _: done(None))
-        future.add_errback(failed)
+    def _failed_commit(self, error: BaseException) -> CommitFailed:
+        return CommitFailed(f"group {self._group_id!r}: {type(error).__name__}: {error}")
 
     def commit_now(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
@@ -164,10 +174,7 @@ class KafkaMember:
                 f"group {self._group_id!r}: no answer to a commit within {timeout:g} s"
             )
         if future.failed():
-            error = future.exception
-            raise CommitFailed(
-                f"group {self._group_id!r}: {type(error).__name__}: {error}"
-            ) from error
+            raise self._failed_commit(future.exception) from future.exception
 
     def committed(
         self, partitions: Collection[TopicPartition], timeout: float

@@ -12,19 +12,48 @@ import time
 from typing import Any
 
 from kafka.client_async import KafkaClient
+from kafka.conn import get_ip_port_afi
 from kafka.future import Future as KafkaFuture
+from kafka.util import WeakMethod
 
 from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.kafka_python.connection import Connection
+from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["InterruptibleClient", "await_future", "silence_cancelled_fetches"]
 
 
 class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no types
-    """A network client whose loops end once :meth:`interrupt` was called."""
+    """A network client whose loops end once :meth:`interrupt` was called.
 
-    def __init__(self, **configs: Any) -> None:
+    :param refusals: told why a broker could not be used.
+    """
+
+    _sending: set[Any]
+
+    def __init__(self, *, refusals: Refusals | None = None, **configs: Any) -> None:
         self.interrupted = False
+        self._refusals = Refusals() if refusals is None else refusals
         super().__init__(**configs)
+
+    def _maybe_connect(self, node_id: Any) -> bool:
+        with self._lock:
+            broker = self.cluster.broker_metadata(node_id)
+            if node_id not in self._conns and broker is not None:
+                self._conns[node_id] = self._connection_to(node_id, broker)
+            return bool(super()._maybe_connect(node_id))
+
+    def _connection_to(self, node_id: Any, broker: Any) -> Connection:
+        host, _, family = get_ip_port_afi(broker.host)
+        return Connection(
+            host,
+            broker.port,
+            family,
+            refusals=self._refusals,
+            state_change_callback=WeakMethod(self._conn_state_change),
+            node_id=node_id,
+            **self.config,
+        )
 
     def interrupt(self) -> None:
         """From any thread: every running and later wait for the network raises."""
