@@ -31,5 +31,12 @@ REPLY_ASSIGNOR_VERSION: Final = 1
 SERVER_ASSIGNOR_NAME: Final = "RoundRobinAssigner"
 """What kafkajs offers by default: a Python server can join a NestJS server's group."""
 
+SERVER_ASSIGNOR_VERSION: Final = 0
+"""Of the protocol's structures; kafkajs's default assigner writes 0."""
+OWNED_PARTITIONS_VERSION: Final = 1
+"""Of the user data by which our servers tell each other what they own."""
+OFFSET_MAP_PREFIX: Final = "kp1:"
+"""Begins the metadata of our commits; the digit is the version of what follows."""
+
 NO_MESSAGE_HANDLER: Final = "There is no matching message handler defined in the remote service."
 INTERNAL_SERVER_ERROR: Final = "Internal server error"

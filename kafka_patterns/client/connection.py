@@ -16,7 +16,7 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.outage import Outage
 from kafka_patterns.consuming.topics import find_missing_topics
-from kafka_patterns.errors import GroupError, TransportError
+from kafka_patterns.errors import ClientClosed, GroupError, TransportError
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.status import KafkaStatus
@@ -125,6 +125,8 @@ class Connection:
         session_seconds = self._options.consumer.session_timeout_ms / 1000
         deadline = time.monotonic() + session_seconds + _JOIN_MARGIN_SECONDS
         while not self.partitions.wait_until_settled(_WAIT_SLICE_SECONDS):
+            if self._closing.is_set():
+                raise ClientClosed("the client was closed while it connected")
             if self.membership is not None and not self.membership.alive:
                 failure = self.membership.failure
                 raise failure or TransportError("the group membership ended while it joined")
@@ -136,6 +138,11 @@ class Connection:
                     "do not answer"
                 )
             self.partitions.open_wanted()
+
+    def give_up(self) -> None:
+        """From any thread: let a running :meth:`open` end with an error."""
+        self._closing.set()
+        self._admin.interrupt()
 
     def close(self, timeout: float) -> None:
         """Flush, leave the group, end the threads; all within about *timeout* seconds."""

@@ -11,13 +11,15 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from kafka_patterns.headers import SERVER_ASSIGNOR_NAME
+from kafka_patterns.headers import (
+    OWNED_PARTITIONS_VERSION,
+    SERVER_ASSIGNOR_NAME,
+    SERVER_ASSIGNOR_VERSION,
+)
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.transport.base import MemberClaim
 
 __all__ = ["StickyPolicy", "assign_sticky", "read_owned", "write_owned"]
-
-_VERSION = 1
 
 
 class StickyPolicy:
@@ -27,7 +29,7 @@ class StickyPolicy:
     """
 
     name = SERVER_ASSIGNOR_NAME
-    version = 0
+    version = SERVER_ASSIGNOR_VERSION
 
     def __init__(self, owned: Callable[[], Collection[TopicPartition]]) -> None:
         self._owned = owned
@@ -95,7 +97,9 @@ def write_owned(owned: Collection[TopicPartition]) -> bytes:
     by_topic: dict[str, list[int]] = {}
     for topic, partition in sorted(owned):
         by_topic.setdefault(topic, []).append(partition)
-    return json.dumps({"version": _VERSION, "owned": by_topic}, separators=(",", ":")).encode()
+    return json.dumps(
+        {"version": OWNED_PARTITIONS_VERSION, "owned": by_topic}, separators=(",", ":")
+    ).encode()
 
 
 def read_owned(user_data: bytes) -> list[TopicPartition]:
@@ -104,7 +108,7 @@ def read_owned(user_data: bytes) -> list[TopicPartition]:
         parsed: Any = json.loads(user_data)
     except (ValueError, RecursionError):
         return []
-    if not isinstance(parsed, dict) or parsed.get("version") != _VERSION:
+    if not isinstance(parsed, dict) or parsed.get("version") != OWNED_PARTITIONS_VERSION:
         return []
     owned = parsed.get("owned")
     if not isinstance(owned, dict):

@@ -12,6 +12,8 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
+from kafka_patterns.headers import OFFSET_MAP_PREFIX
+
 __all__ = ["MAX_METADATA_LENGTH", "Run", "decode_runs", "encode_runs"]
 
 Run = tuple[int, int]
@@ -20,8 +22,7 @@ Run = tuple[int, int]
 MAX_METADATA_LENGTH = 4096
 """What a broker takes as metadata of a commit, by default."""
 
-_PREFIX = "kp1:"
-_MAX_BYTES = (MAX_METADATA_LENGTH - len(_PREFIX)) // 4 * 3
+_MAX_BYTES = (MAX_METADATA_LENGTH - len(OFFSET_MAP_PREFIX)) // 4 * 3
 
 
 def encode_runs(position: int, runs: Iterable[Run]) -> str:
@@ -37,15 +38,15 @@ def encode_runs(position: int, runs: Iterable[Run]) -> str:
             break
         data += entry
         end = after
-    return _PREFIX + base64.b64encode(data).decode() if data else ""
+    return OFFSET_MAP_PREFIX + base64.b64encode(data).decode() if data else ""
 
 
 def decode_runs(position: int, text: str) -> list[Run]:
     """The runs in *text*; none if it is not ours, or cannot be read."""
-    if not text.startswith(_PREFIX):
+    if not text.startswith(OFFSET_MAP_PREFIX):
         return []
     try:
-        numbers = list(_numbers(base64.b64decode(text[len(_PREFIX) :], validate=True)))
+        numbers = list(_numbers(base64.b64decode(text[len(OFFSET_MAP_PREFIX) :], validate=True)))
     except (binascii.Error, ValueError):
         return []
     runs = []

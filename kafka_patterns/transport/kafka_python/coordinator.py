@@ -25,6 +25,7 @@ __all__ = ["TolerantCoordinator"]
 
 _ASSIGNMENT_VERSION = 1
 _FENCED = 82
+_NOTIFY_AGAIN_SECONDS = 0.01
 
 
 class FencedInstanceIdError(KafkaError):  # type: ignore[misc]  # the base has no types
@@ -32,13 +33,26 @@ class FencedInstanceIdError(KafkaError):  # type: ignore[misc]  # the base has n
 
 
 class _HeartbeatThread(HeartbeatThread):  # type: ignore[misc]  # the base has no types
-    """Ends in silence when the member is broken off on purpose."""
+    """Ends whenever it is told to, and in silence when the member is broken off on purpose."""
 
     def run(self) -> None:
         try:
             super().run()
         except Interrupted:
             pass
+
+    def close(self) -> None:
+        """End, waiting for one heartbeat interval at most.
+
+        The base notifies once. A thread that looked just before, and waits just after, would
+        never end.
+        """
+        self.closed = True
+        deadline = time.monotonic() + self.coordinator.config["heartbeat_interval_ms"] / 1000
+        while self.is_alive() and time.monotonic() < deadline:
+            with self.coordinator._lock:
+                self.coordinator._lock.notify()
+            self.join(_NOTIFY_AGAIN_SECONDS)
 
 
 class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types

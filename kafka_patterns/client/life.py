@@ -1,0 +1,242 @@
+"""A client's life: options and names, connecting and closing, status, drivers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from kafka_patterns.client.connection import Connection
+from kafka_patterns.client.pending import PendingRequests
+from kafka_patterns.client.requests import RequestWriter
+from kafka_patterns.consuming.at_exit import call_at_exit
+from kafka_patterns.consuming.callbacks import CallbackThread
+from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
+from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import ClientClosed, ConfigurationError, NotConnected
+from kafka_patterns.message import EncodedMessage, TopicPartition
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.patterns import reply_topic
+from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.status import KafkaStatus, StatusStream
+
+__all__ = ["ClientLife"]
+
+T = TypeVar("T")
+SelfT = TypeVar("SelfT", bound="ClientLife")
+
+_CLOSE_SECONDS = 10.0
+_EXIT_SECONDS = 5.0
+
+
+class ClientLife:
+    """What a client is beside its requests and events."""
+
+    role_postfix = "-client"
+
+    def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
+        self.options = KafkaOptions.of(options)
+        self._name = f"kafka-patterns-{self.client_id}"
+        self._callbacks = CallbackThread(f"{self._name}-callbacks")
+        self._timers = Timers(f"{self._name}-deadlines")
+        self._status = StatusStream(self._callbacks.submit)
+        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        self._writer = RequestWriter(self._serialization)
+        self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
+        self._reply_topics: set[str] = set()
+        self._lifecycle = threading.RLock()  # held while connecting and closing
+        self._connection: Connection | None = None
+        self._opening: Connection | None = None
+        self._closed = False
+        self._not_at_exit: Callable[[], None] | None = None
+
+    @property
+    def client_id(self) -> str:
+        """The client id on the wire; override it to change what is appended."""
+        return self.options.client_id_for(self.role_postfix)
+
+    @property
+    def group_id(self) -> str:
+        """The group id on the wire; override it to change what is appended."""
+        return self.options.group_id_for(self.role_postfix)
+
+    def get_response_pattern_name(self, pattern: str) -> str:
+        """The reply topic of a pattern: ``<pattern>.reply``; override it to use another."""
+        return reply_topic(pattern)
+
+    @property
+    def status(self) -> StatusStream:
+        """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
+        return self._status
+
+    def subscribe_to_response_of(self, pattern: Any) -> None:
+        """Read the replies to *pattern*; call it before :meth:`connect`.
+
+        :raises ConfigurationError: if the client is connected already, or only produces, or
+            the pattern makes no legal topic name.
+        """
+        topic = self._writer.topic(pattern)
+        replies = self._writer.topic(self.get_response_pattern_name(topic))
+        if self.options.producer_only_mode:
+            raise ConfigurationError(
+                f"producer_only_mode is on, so replies to {topic!r} cannot be read: turn it off "
+                "for requests"
+            )
+        with self._lifecycle:
+            if self._connection is not None and replies not in self._reply_topics:
+                raise ConfigurationError(
+                    f"subscribe_to_response_of({topic!r}) came after connect(): call it before, "
+                    "or close() and connect() again"
+                )
+            self._reply_topics.add(replies)
+
+    def use_serializers(
+        self,
+        pattern: Any,
+        serializer: Serializer | None = None,
+        deserializer: Deserializer | None = None,
+    ) -> None:
+        """Give *pattern* a serializer for requests and events, a deserializer for replies."""
+        self._serialization.use(self._writer.topic(pattern), serializer, deserializer)
+
+    # Lifecycle
+
+    def connect(self) -> Self:
+        """Connect, and return when requests can be sent. Idempotent; also after ``close``.
+
+        :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
+        :raises GroupError: if the consumer group does not accept this client.
+        """
+        with self._lifecycle:
+            if self._connection is None:
+                self._closed = False
+                self._callbacks.reopen()
+                self._connection = self._open()
+                self._not_at_exit = call_at_exit(self._close_at_exit)
+            return self
+
+    def _close_at_exit(self) -> None:
+        self.close(_EXIT_SECONDS)
+
+    def _open(self) -> Connection:
+        # The base is imported by the first connect, not by importing or constructing.
+        from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
+
+        connection = self._opening = Connection(
+            self.options,
+            KafkaPythonTransport(self.options, self.client_id),
+            self._pending,
+            self.group_id,
+            self._name,
+            self._status.set,
+        )
+        try:
+            connection.open(self._reply_topics)
+        except BaseException:
+            self._status.set(KafkaStatus.DISCONNECTED)
+            connection.close(1.0)
+            raise
+        finally:
+            self._opening = None
+        return connection
+
+    def close(self, timeout: float = _CLOSE_SECONDS) -> None:
+        """Flush, end every pending request with ``ClientClosed``, leave the group. Idempotent.
+
+        :param timeout: seconds it may take at most, also when the broker is gone.
+        """
+        self._closed = True
+        opening = self._opening
+        if opening is not None:
+            opening.give_up()  # connect() in another thread holds the lock until it ends
+        with self._lifecycle:
+            self._closed = True
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            if self._not_at_exit is not None:
+                self._not_at_exit()
+            for slot in self._pending.remove_all():
+                slot.fail(ClientClosed("the client was closed before the reply came"))
+            connection.close(timeout)
+            self._status.set(KafkaStatus.STOPPED)
+            self._timers.close(1.0)
+            self._callbacks.close(1.0)
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connected(self) -> Connection:
+        connection = self._connection
+        if connection is not None:
+            return connection
+        with self._lifecycle:
+            if self._closed:
+                raise ClientClosed("the client is closed: connect() opens it again")
+            self.connect()
+            assert self._connection is not None
+            return self._connection
+
+    # Drivers
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """A thread-safe face of the producer.
+
+        :raises NotConnected: before ``connect``.
+        """
+        producer = self._producer(self._connection)
+        return ProducerDriver(producer, self._encode_for_topic, self._send_timeout(None))
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """A thread-safe face of the consumer.
+
+        :raises NotConnected: before ``connect``, or if there is none.
+        """
+        connection = self._connection
+        if connection is None or connection.fetcher is None:
+            raise NotConnected(
+                "there is no consumer: call connect() first, after subscribe_to_response_of()"
+            )
+        return ConsumerDriver(connection.membership, connection.fetcher)
+
+    def run_on_consumer_thread(
+        self, function: Callable[[Any], T], timeout: float | None = None
+    ) -> T:
+        """Run *function* with the group's ``KafkaConsumer`` in the thread that owns it."""
+        return self.consumer.run_on_consumer_thread(function, timeout)
+
+    def unwrap(self) -> tuple[Any, Any, Any]:
+        """kafka-python's own objects: producer, member and fetcher (``None`` where absent).
+
+        :raises NotConnected: before ``connect``.
+        """
+        connection = self._connection
+        producer = self._producer(connection).unwrap()
+        assert connection is not None
+        if connection.fetcher is None:
+            return (producer, None, None)
+        return (producer, *self.consumer.unwrap())
+
+    def _partition_idle(self, partition: TopicPartition) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.partitions.partition_idle(partition)
+
+    def _send_timeout(self, timeout: float | None) -> float:
+        return self.options.send.timeout_ms / 1000 if timeout is None else timeout
+
+    def _producer(self, connection: Connection | None) -> Any:
+        if connection is None or connection.producer is None:
+            raise NotConnected("the client is not connected: call connect() first")
+        return connection.producer
+
+    def _encode_for_topic(self, topic: str, payload: Any) -> EncodedMessage:
+        return self._writer.event(self._writer.topic(topic), payload)
