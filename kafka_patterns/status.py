@@ -57,9 +57,13 @@ class StatusStream:
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit
-        self._condition = threading.Condition()  # guards the three below
-        self._current: KafkaStatus | None = None
         self._subscriptions: list[Subscription] = []
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """For the owner, after a fork: there is no status yet; the subscriptions stay."""
+        self._condition = threading.Condition()  # guards the two below, and the subscriptions
+        self._current: KafkaStatus | None = None
         self._iterators: list[deque[KafkaStatus]] = []
 
     @property

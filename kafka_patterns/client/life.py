@@ -14,6 +14,7 @@ from kafka_patterns.client.requests import RequestWriter
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
+from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import ClientClosed, ConfigurationError, NotConnected
 from kafka_patterns.message import EncodedMessage, TopicPartition
@@ -40,18 +41,32 @@ class ClientLife:
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
         self.options = KafkaOptions.of(options)
         self._name = f"kafka-patterns-{self.client_id}"
-        self._callbacks = CallbackThread(f"{self._name}-callbacks")
-        self._timers = Timers(f"{self._name}-deadlines")
-        self._status = StatusStream(self._callbacks.submit)
         self._serialization = Serialization(self.options.serializer, self.options.deserializer)
         self._writer = RequestWriter(self._serialization)
-        self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
         self._reply_topics: set[str] = set()
+        self._begin()
+        self._status = StatusStream(self._submit)
+        begin_anew_after_fork(self)
+
+    def _submit(self, callback: Callable[[], object]) -> None:
+        self._callbacks.submit(callback)
+
+    def _begin(self) -> None:
+        self._callbacks = CallbackThread(f"{self._name}-callbacks")
+        self._timers = Timers(f"{self._name}-deadlines")
+        self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
         self._lifecycle = threading.RLock()  # held while connecting and closing
         self._connection: Connection | None = None
         self._opening: Connection | None = None
         self._closed = False
         self._not_at_exit: Callable[[], None] | None = None
+
+    def begin_anew(self) -> Any:
+        """After a fork, in the child: not connected; the next use connects."""
+        inherited = (self._connection, self._opening, self._pending, self._timers)
+        self._begin()
+        self._status.begin_anew()
+        return inherited
 
     @property
     def client_id(self) -> str:

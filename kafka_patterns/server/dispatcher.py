@@ -6,6 +6,7 @@ Runs in a worker thread, and for a deferred message in the thread that finishes 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from kafka_patterns import headers
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import KafkaRetriableException
 from kafka_patterns.failures.rpc_error import error_object
+from kafka_patterns.server.context import read_deadline
 from kafka_patterns.server.deferral import Acknowledgement, join_acknowledgements
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Conclude, Invocation, InvocationMaker
@@ -24,11 +26,15 @@ __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
 
+_CLOCK_SKEW_SECONDS = 1.0
+"""By so much the caller's clock may be ahead of ours."""
+
 
 class Dispatcher:
     """Works on one message at a time, in as many threads as there are workers.
 
     :param on_poison: what an event's unreadable payload leads to.
+    :param skip_expired: whether requests whose callers wait no longer are skipped.
     :param reply_settled: told when the last reply to a request is settled.
     :param still_wanted: whether replies of an item are worth sending again.
     """
@@ -40,6 +46,7 @@ class Dispatcher:
         timers: Timers,
         *,
         on_poison: str,
+        skip_expired: bool,
         reply_settled: Callable[[WorkItem], None],
         still_wanted: Callable[[WorkItem], bool],
     ) -> None:
@@ -47,6 +54,7 @@ class Dispatcher:
         self._replier = replier
         self._timers = timers
         self._on_poison = on_poison
+        self._skip_expired = skip_expired
         self._reply_settled = reply_settled
         self._still_wanted = still_wanted
 
@@ -59,6 +67,9 @@ class Dispatcher:
             outcome = self._run_events(item, item.route.events if handler is None else [handler])
             if address is None or not isinstance(outcome, Finished):
                 return outcome
+        if handler is not None and self._is_expired(item):
+            self._replier.counters.add("requests_expired")
+            return Finished()
         replies = self._replies(item, handler, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
@@ -81,6 +92,13 @@ class Dispatcher:
             finished=finished,
             is_wanted=lambda: self._still_wanted(item),
         )
+
+    def _is_expired(self, item: WorkItem) -> bool:
+        """Whether nobody waits for the reply any more, and that is a reason to skip it."""
+        if not self._skip_expired:
+            return False
+        deadline = read_deadline(item.record.header(headers.DEADLINE))
+        return deadline is not None and deadline + _CLOCK_SKEW_SECONDS < time.time()
 
     # Events
 

@@ -193,6 +193,7 @@ class Engine:
             replier,
             self._timers,
             on_poison=self._options.run.on_poison,
+            skip_expired=self._options.run.skip_expired,
             reply_settled=self._books.release,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )

@@ -17,6 +17,7 @@ import attrs
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
+from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
 from kafka_patterns.options import KafkaOptions
@@ -71,17 +72,31 @@ class ServerKafka:
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
         self.options = KafkaOptions.of(options)
         self._name = f"kafka-patterns-{self.client_id}"
-        self._callbacks = CallbackThread(f"{self._name}-callbacks")
-        self._status = StatusStream(self._callbacks.submit)
         self._serialization = Serialization(self.options.serializer, self.options.deserializer)
         self._routes = Routes()
         self._filters: list[ExceptionFilter] = []
+        self._begin()
+        self._status = StatusStream(self._submit)
+        begin_anew_after_fork(self)
+
+    def _submit(self, callback: Callable[[], object]) -> None:
+        self._callbacks.submit(callback)
+
+    def _begin(self) -> None:
+        self._callbacks = CallbackThread(f"{self._name}-callbacks")
         self._lifecycle = threading.RLock()  # held while starting and stopping
         self._engine: Engine | None = None
         self._stop_wanted = threading.Event()
         self._failure: BaseException | None = None
         self._interrupted = False
         self._not_at_exit: Callable[[], None] | None = None
+
+    def begin_anew(self) -> Any:
+        """After a fork, in the child: not running; the parent's server is the parent's."""
+        inherited = self._engine
+        self._begin()
+        self._status.begin_anew()
+        return inherited
 
     @property
     def client_id(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection
 from typing import Any
 
@@ -19,7 +18,7 @@ from kafka_patterns.transport.kafka_python.reader import KafkaReader
 
 __all__ = ["KafkaPythonTransport"]
 
-_probed_lock = threading.Lock()  # guards the dictionary below
+# Single operations on it are atomic; a lock could be held for ever in a forked child.
 _probed_versions: dict[tuple[str, ...], tuple[int, ...]] = {}
 
 
@@ -63,13 +62,11 @@ class KafkaPythonTransport:
         return KafkaAdmin(self._with_known_version(config), probed=self._remember_version)
 
     def _remember_version(self, version: tuple[int, ...]) -> None:
-        with _probed_lock:
-            _probed_versions[tuple(self._options.client.brokers)] = version
+        _probed_versions[tuple(self._options.client.brokers)] = version
 
     def _with_known_version(self, config: dict[str, Any]) -> dict[str, Any]:
         if config["api_version"] is None:
-            with _probed_lock:
-                config["api_version"] = _probed_versions.get(tuple(config["bootstrap_servers"]))
+            config["api_version"] = _probed_versions.get(tuple(config["bootstrap_servers"]))
         return config
 
     def _with_version(self, config: dict[str, Any]) -> dict[str, Any]:
