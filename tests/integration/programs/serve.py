@@ -1,0 +1,38 @@
+"""A server that notes every event in a file, and waits for another file at ``"wait"``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kafka_patterns import KafkaContext, ServerKafka
+from tests.integration.programs import arguments
+from tests.support.waiting import eventually
+
+PATIENCE = 60.0
+
+
+def main(options: dict[str, Any], topic: str, notes: str, release: str) -> None:
+    server = ServerKafka(options)
+    server.status.subscribe(lambda status: print("status", status, flush=True))
+
+    @server.event_pattern(topic)
+    def note(event: str, context: KafkaContext) -> None:
+        if event == "wait":
+            print("waiting", flush=True)
+            eventually(lambda: Path(release).exists(), PATIENCE)
+        with Path(notes).open("a", encoding="utf-8") as file:
+            file.write(f"{context.partition} {context.message.offset} {event}\n")
+
+    @server.message_pattern(f"{topic}.ask")
+    def ask(payload: Any) -> Any:
+        print("asked", flush=True)
+        eventually(lambda: Path(release).exists(), PATIENCE)
+        return payload
+
+    server.run()
+    print("drained", flush=True)
+
+
+if __name__ == "__main__":
+    main(**arguments())
