@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from kafka_patterns import Batch, BatchItemFailed, ConfigurationError, KafkaContext
+from tests.integration.peers import Peers
 from tests.support.waiting import eventually
 
 
@@ -14,7 +15,7 @@ class Entered:
     id: int
 
 
-def test_batch_is_full_or_its_first_event_waited_long_enough(peers, wire):
+def test_batch_is_full_or_its_first_event_waited_long_enough(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     batches = []
@@ -33,7 +34,7 @@ def test_batch_is_full_or_its_first_event_waited_long_enough(peers, wire):
     assert max(len(events) for events, _ in batches) <= 4
 
 
-def test_payloads_of_a_batch_are_structured(peers):
+def test_payloads_of_a_batch_are_structured(peers: Peers):
     topic = peers.topic()
     server = peers.server()
     seen = []
@@ -48,7 +49,7 @@ def test_payloads_of_a_batch_are_structured(peers):
         eventually(lambda: seen == [Entered(1), Entered(2)])
 
 
-def test_failed_item_finishes_those_before_it_and_is_retried(peers, wire):
+def test_failed_item_finishes_those_before_it_and_is_retried(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     batches = []
@@ -67,7 +68,7 @@ def test_failed_item_finishes_those_before_it_and_is_retried(peers, wire):
     assert batches == [[0, 1, 2, 3], [2, 3]]
 
 
-def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers, wire):
+def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     batches = []
@@ -86,7 +87,7 @@ def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers, wire):
     assert batches == [[0, 1, 2], [0, 1, 2]]
 
 
-def test_unreadable_payload_does_not_take_its_neighbours_with_it(peers, wire):
+def test_unreadable_payload_does_not_take_its_neighbours_with_it(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server(run={"on_poison": "skip"})
     seen = []
@@ -103,7 +104,7 @@ def test_unreadable_payload_does_not_take_its_neighbours_with_it(peers, wire):
     assert seen == [1, 2, 4]
 
 
-def test_batch_handler_stands_alone_and_takes_a_list(peers):
+def test_batch_handler_stands_alone_and_takes_a_list(peers: Peers):
     server = peers.server()
 
     @server.event_pattern("alone", batch=Batch())

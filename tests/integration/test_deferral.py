@@ -7,10 +7,11 @@ import threading
 import pytest
 
 from kafka_patterns import KafkaContext, KafkaPatternsError, RpcException
+from tests.integration.peers import Peers
 from tests.support.waiting import eventually
 
 
-def test_request_is_answered_by_whoever_finishes_it(peers):
+def test_request_is_answered_by_whoever_finishes_it(peers: Peers):
     topic = peers.topic(replies=1)
     server = peers.server()
     acknowledgements = []
@@ -30,7 +31,7 @@ def test_request_is_answered_by_whoever_finishes_it(peers):
         assert future.result(10) == {"finished": 1}
 
 
-def test_failure_told_later_is_the_error_reply(peers):
+def test_failure_told_later_is_the_error_reply(peers: Peers):
     topic = peers.topic(replies=1)
     server = peers.server()
 
@@ -45,7 +46,7 @@ def test_failure_told_later_is_the_error_reply(peers):
     assert caught.value.error == {"status": "error", "message": "later"}
 
 
-def test_event_is_committed_when_it_is_finished_and_not_before(peers, wire):
+def test_event_is_committed_when_it_is_finished_and_not_before(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     acknowledgements = []
@@ -65,7 +66,7 @@ def test_event_is_committed_when_it_is_finished_and_not_before(peers, wire):
         eventually(lambda: wire.committed(server.group_id, topic) == {0: 2})
 
 
-def test_event_that_failed_later_is_delivered_again(peers, wire):
+def test_event_that_failed_later_is_delivered_again(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     attempts = []
@@ -85,7 +86,7 @@ def test_event_that_failed_later_is_delivered_again(peers, wire):
     assert attempts == [1, 2]
 
 
-def test_message_is_acknowledged_once(peers, wire):
+def test_message_is_acknowledged_once(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     acknowledgements = []
@@ -102,7 +103,7 @@ def test_message_is_acknowledged_once(peers, wire):
             acknowledgements[0].done()
 
 
-def test_handler_that_raises_after_all_has_failed(peers, wire):
+def test_handler_that_raises_after_all_has_failed(peers: Peers, wire):
     topic = peers.topic()
     server = peers.server()
     attempts = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from kafka_patterns import KafkaContext
+from kafka_patterns import KafkaContext, ServerKafka
+from tests.integration.peers import Peers
 from tests.support.waiting import eventually
 
 
-def collect(server, expression):
+def collect(server: ServerKafka, expression):
     seen = []
 
     @server.event_pattern(re.compile(expression))
@@ -18,7 +19,7 @@ def collect(server, expression):
     return seen
 
 
-def test_expression_matches_whole_names_only(peers, wire):
+def test_expression_matches_whole_names_only(peers: Peers, wire):
     prefix = peers.broker.unique("orders")
     matching = peers.broker.create_topic(f"{prefix}.eu")
     longer = peers.broker.create_topic(f"{prefix}.eu.archive")
@@ -33,7 +34,7 @@ def test_expression_matches_whole_names_only(peers, wire):
     assert wire.committed(server.group_id, longer) == {}
 
 
-def test_topic_that_comes_later_is_read_from_its_beginning(peers, wire):
+def test_topic_that_comes_later_is_read_from_its_beginning(peers: Peers, wire):
     prefix = peers.broker.unique("orders")
     server = peers.server()
     seen = collect(server, re.escape(prefix) + r"\..+")
@@ -45,7 +46,7 @@ def test_topic_that_comes_later_is_read_from_its_beginning(peers, wire):
         eventually(lambda: seen == [(later, "first"), (later, "second")], 25)
 
 
-def test_replies_retries_and_dead_letters_never_match(peers, wire):
+def test_replies_retries_and_dead_letters_never_match(peers: Peers, wire):
     prefix = peers.broker.unique("orders")
     names = [f"{prefix}.x.reply", f"{prefix}.x-dlt", f"{prefix}.x-retry-1000", f"{prefix}.x"]
     *others, wanted = [peers.broker.create_topic(name) for name in names]
@@ -61,7 +62,7 @@ def test_replies_retries_and_dead_letters_never_match(peers, wire):
     assert seen == [(wanted, "yes")]
 
 
-def test_handler_by_name_goes_before_an_expression(peers, wire):
+def test_handler_by_name_goes_before_an_expression(peers: Peers, wire):
     prefix = peers.broker.unique("orders")
     named = peers.broker.create_topic(f"{prefix}.named")
     server = peers.server()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kafka_patterns import KafkaContext
+from tests.integration.peers import Peers
 from tests.support.processes import ManagedProcess
 
 pytestmark = [pytest.mark.real_kafka, pytest.mark.timeout(240)]
@@ -20,7 +21,7 @@ THREADS = 3
 PATIENCE = 40.0
 
 
-def test_no_request_is_lost_while_instances_join_and_leave_ten_times(peers, start_python):
+def test_no_request_is_lost_while_instances_join_and_leave_ten_times(peers: Peers, start_python):
     topic = peers.topic(partitions=4, replies=3)
     server = peers.server(run={"workers": 16})
     chance = random.Random(1)
@@ -45,7 +46,7 @@ def test_no_request_is_lost_while_instances_join_and_leave_ten_times(peers, star
 
 
 def start(
-    start_python: Callable[..., ManagedProcess], peers: Any, topic: str, name: str
+    start_python: Callable[..., ManagedProcess], peers: Peers, topic: str, name: str
 ) -> ManagedProcess:
     given = {"options": peers.options(), "topic": topic, "threads": THREADS, "timeout": 20.0}
     process = start_python("-m", "tests.integration.programs.ask", json.dumps(given), name=name)
