@@ -1,0 +1,201 @@
+"""Requests wait under their correlation id, and each ends once."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kafka_patterns.client.pending import (
+    FutureSlot,
+    PendingRequests,
+    Reply,
+    ReplySlot,
+    StreamSlot,
+)
+from kafka_patterns.errors import ClientClosed, RequestTimeout, TooManyPendingRequests
+from kafka_patterns.message import Record, TopicPartition
+
+ZERO = TopicPartition("t.reply", 0)
+ONE = TopicPartition("t.reply", 1)
+
+
+def reply(value: bytes | None = b"x", *, last: bool = True) -> Reply:
+    return Reply(Record(*ZERO, 0, 0, None, value, []), last=last)
+
+
+class PendingMachine(RuleBasedStateMachine):
+    """Requests come and go; the model is a plain dictionary."""
+
+    LIMIT = 4
+
+    @initialize()
+    def start(self) -> None:
+        self.idle: list[TopicPartition] = []
+        self.pending = PendingRequests(self.LIMIT, self.idle.append)
+        self.model: dict[bytes, ReplySlot] = {}
+        self.count = 0
+
+    @rule(partition=st.sampled_from([ZERO, ONE]))
+    def add(self, partition: TopicPartition) -> None:
+        self.count += 1
+        correlation_id, slot = b"%d" % self.count, ReplySlot(partition)
+        if len(self.model) == self.LIMIT:
+            with pytest.raises(TooManyPendingRequests, match=r"^4 requests .*reply\.max_pending"):
+                self.pending.add(correlation_id, slot)
+        else:
+            self.pending.add(correlation_id, slot)
+            self.model[correlation_id] = slot
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        correlation_id = data.draw(st.sampled_from(sorted(self.model)))
+        slot = self.model.pop(correlation_id)
+        told = len(self.idle)
+
+        assert self.pending.remove(correlation_id) is slot
+
+        still_needed = any(other.partition == slot.partition for other in self.model.values())
+        assert self.idle[told:] == ([] if still_needed else [slot.partition])
+
+    @rule()
+    def remove_unknown(self) -> None:
+        told = len(self.idle)
+
+        assert self.pending.remove(b"unknown") is None
+
+        assert len(self.idle) == told
+
+    @rule()
+    def remove_all(self) -> None:
+        told = len(self.idle)
+
+        assert self.pending.remove_all() == list(self.model.values())
+
+        assert len(self.idle) == told
+        self.model.clear()
+
+    @invariant()
+    def agrees_with_the_model(self) -> None:
+        assert len(self.pending) == len(self.model)
+        for correlation_id, slot in self.model.items():
+            assert self.pending.get(correlation_id) is slot
+        for partition in (ZERO, ONE):
+            waiting = any(slot.partition == partition for slot in self.model.values())
+            assert self.pending.is_waiting_on(partition) == waiting
+
+
+TestPendingRequests = PendingMachine.TestCase
+
+
+def test_idle_callback_may_ask_and_add() -> None:
+    def idle(partition: TopicPartition) -> None:
+        assert not pending.is_waiting_on(partition)
+        pending.add(b"2", ReplySlot(partition))
+
+    pending = PendingRequests(1, idle)
+    pending.add(b"1", ReplySlot(ZERO))
+
+    pending.remove(b"1")
+
+    assert pending.is_waiting_on(ZERO)
+
+
+class TestReplySlot:
+    def test_reply_wakes_the_caller(self) -> None:
+        slot, answer = ReplySlot(ZERO), reply()
+
+        assert slot.deliver(answer)
+
+        assert slot.event.is_set()
+        assert slot.reply is answer
+
+    def test_first_reply_ends_the_request_though_more_follow(self) -> None:
+        assert ReplySlot(ZERO).deliver(reply(last=False))
+
+    def test_error_wakes_the_caller(self) -> None:
+        slot, error = ReplySlot(ZERO), ClientClosed("closed")
+
+        slot.fail(error)
+
+        assert slot.event.is_set()
+        assert slot.error is error
+
+    def test_error_after_the_reply_changes_nothing(self) -> None:
+        slot = ReplySlot(ZERO)
+        slot.deliver(reply())
+
+        slot.fail(ClientClosed("closed"))
+
+        assert slot.error is None
+
+
+class TestFutureSlot:
+    def test_reply_is_the_result(self) -> None:
+        future: Future[Reply] = Future()
+        answer = reply()
+
+        assert FutureSlot(ZERO, future).deliver(answer)
+
+        assert future.result(0) is answer
+
+    @pytest.mark.parametrize("end", ["reply", "error", "cancel"])
+    def test_what_comes_after_the_end_changes_nothing(self, end: str) -> None:
+        future: Future[Reply] = Future()
+        slot, error = FutureSlot(ZERO, future), RequestTimeout("late")
+        if end == "reply":
+            slot.deliver(reply())
+        elif end == "error":
+            slot.fail(error)
+        else:
+            future.cancel()
+
+        assert slot.deliver(reply(b"second"))
+        slot.fail(ClientClosed("closed"))
+
+        assert future.cancelled() == (end == "cancel")
+        if end == "error":
+            assert future.exception(0) is error
+        if end == "reply":
+            assert future.result(0).record.value == b"x"
+
+
+class TestStreamSlot:
+    def test_replies_queue_until_the_last(self) -> None:
+        slot = StreamSlot(ZERO)
+        first, last = reply(last=False), reply()
+
+        assert not slot.deliver(first)
+        assert not slot.ended
+        assert slot.deliver(last)
+
+        assert list(slot.unread) == [first, last]
+        assert slot.ended
+
+    def test_reply_after_the_last_is_dropped(self) -> None:
+        slot = StreamSlot(ZERO)
+        slot.deliver(reply())
+
+        slot.deliver(reply())
+
+        assert len(slot.unread) == 1
+
+    def test_error_keeps_what_came_before(self) -> None:
+        slot, error = StreamSlot(ZERO), ClientClosed("closed")
+        slot.deliver(reply(last=False))
+
+        slot.fail(error)
+
+        assert slot.error is error
+        assert len(slot.unread) == 1
+
+    def test_error_after_the_last_reply_changes_nothing(self) -> None:
+        slot = StreamSlot(ZERO)
+        slot.deliver(reply())
+
+        slot.fail(ClientClosed("closed"))
+
+        assert slot.error is None
