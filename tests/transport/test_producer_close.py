@@ -1,0 +1,95 @@
+"""Flushing and closing a producer, also when the broker is gone."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+
+import pytest
+from kafka.producer import kafka as base
+
+from tests.support.waiting import eventually
+from tests.transport.parts import TIMEOUT, Parts, encoded, failure, sent
+
+
+class TestFlushAndClose:
+    def test_flush_waits_for_what_was_sent(self, own, own_broker) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        own_broker.set_round_trip_time(0.1)
+        futures = [producer.send("hero", encoded(b"x"), timeout=TIMEOUT) for _ in range(10)]
+
+        assert producer.flush(10)
+
+        assert all(future.done() for future in futures)
+
+    def test_flush_gives_up_after_its_timeout(self, own, own_broker) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        sent(producer, "hero", encoded(b"x"))
+        own_broker.freeze()
+        producer.send("hero", encoded(b"y"), timeout=TIMEOUT)
+
+        started = time.monotonic()
+        assert not producer.flush(0.2)
+
+        assert time.monotonic() - started < 1
+
+    def test_close_sends_what_is_left(self, parts, topic) -> None:
+        name = topic()
+        producer = parts.producer(producer={"linger_ms": 200})
+        futures = [producer.send(name, encoded(b"x"), timeout=TIMEOUT) for _ in range(10)]
+
+        producer.close(10)
+
+        assert [future.result(0).offset for future in futures] == list(range(10))
+
+    @pytest.mark.parametrize("fault", ["freeze", "set_down"])
+    def test_close_is_bounded_when_the_broker_is_gone(self, own, own_broker, fault) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        sent(producer, "hero", encoded(b"x"))
+        getattr(own_broker, fault)()
+        futures = [
+            producer.send(name, encoded(b"y"), timeout=TIMEOUT) for name in ("hero", "unknown")
+        ]
+
+        started = time.monotonic()
+        producer.close(0.3)
+
+        assert time.monotonic() - started < 3
+        assert all(failure(future, 3) for future in futures)
+
+    def test_closed_producer_refuses_at_once(self, parts, topic) -> None:
+        producer = parts.producer()
+        producer.close(1)
+
+        error = failure(producer.send(topic(), encoded(b"x"), timeout=TIMEOUT), 0)
+
+        assert "closed" in str(error)
+        assert not error.outcome_unknown
+
+    def test_closed_producer_leaves_no_thread(self, parts, topic) -> None:
+        before = set(threading.enumerate())
+        producer = parts.producer()
+        sent(producer, topic(), encoded(b"x"))
+
+        producer.close(5)
+
+        eventually(lambda: set(threading.enumerate()) <= before)
+
+    def test_collected_producer_leaves_the_logger_of_the_base_alone(
+        self, parts: Parts, topic
+    ) -> None:
+        logger = base.log
+        producer = parts.transport().producer()
+        sent(producer, topic(), encoded(b"x"))
+        producer.close(5)
+
+        del producer
+        gc.collect()
+
+        assert base.log is logger
+        assert isinstance(base.log, logging.Logger)
