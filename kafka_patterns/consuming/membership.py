@@ -185,7 +185,8 @@ class Membership(AssignmentListener):
         trouble = 0
         while not self._stop_requested.is_set():
             try:
-                if member.rejoin_needed:
+                # Told once: in an outage the owner has more to say than that it rebalances.
+                if member.rejoin_needed and not trouble:
                     self._owner.before_rejoin(member)
                 member.poll(_POLL_SECONDS)
                 trouble = 0

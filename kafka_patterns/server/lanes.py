@@ -28,7 +28,9 @@ Item = TypeVar("Item", bound=Hashable)
 class _Lane(Generic[Item]):
     key: Hashable
     items: deque[Item] = attrs.field(factory=deque)
+    active: int = 0  # how many of them, from the head on, are being worked on
     wake_at: int | None = None
+    waited_for: Limit | None = None
 
 
 @attrs.define(eq=False)
@@ -89,8 +91,11 @@ class Lanes(Generic[Item]):
                     return None
                 if self._frozen:
                     self._parked.append(lane)
-                elif lane.items and self._may_run(lane):
+                elif not lane.items:
+                    self._pass_turn(lane.waited_for)  # it was dropped meanwhile
+                elif self._may_run(lane):
                     item = lane.items[0]
+                    lane.active = 1
                     self._running[item] = lane
                     return item
 
@@ -99,6 +104,7 @@ class Lanes(Generic[Item]):
         if limit is None:
             return True
         if limit.running >= limit.maximum:
+            lane.waited_for = limit
             limit.waiting.append(lane)
             return False
         limit.running += 1
@@ -106,17 +112,24 @@ class Lanes(Generic[Item]):
 
     def _stop_running(self, item: Item) -> _Lane[Item]:
         lane = self._running.pop(item)
+        lane.active = 0
         limit = self._limit_of(item)
         if limit is not None:
             limit.running -= 1
-            if limit.waiting:
-                self._ready.put(limit.waiting.popleft())
+        self._pass_turn(limit)
         return lane
+
+    def _pass_turn(self, limit: Limit | None) -> None:
+        if limit is not None and limit.waiting:
+            self._ready.put(limit.waiting.popleft())
 
     def gather(self, item: Item, count: int) -> list[Item]:
         """*item*, which runs, and what follows it in its lane: up to *count* in all."""
         with self._lock:
-            return list(islice(self._running[item].items, count))
+            lane = self._running[item]
+            gathered = list(islice(lane.items, count))
+            lane.active = len(gathered)
+            return gathered
 
     def done(self, item: Item, count: int = 1) -> None:
         """*item* is worked off, and *count* - 1 after it: the next of its lane may run."""
@@ -163,8 +176,8 @@ class Lanes(Generic[Item]):
         with self._lock:
             for lane in list(self._lanes.values()):
                 keep: deque[Item] = deque()
-                for item in lane.items:
-                    stays = item in self._running or not is_stale(item)
+                for index, item in enumerate(lane.items):
+                    stays = index < lane.active or not is_stale(item)
                     (keep if stays else dropped).append(item)
                 lane.items = keep
                 if not keep:

@@ -14,7 +14,7 @@ from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, KafkaError, NodeNotReadyError, RebalanceInProgressError
 from kafka.future import Future as KafkaFuture
 from kafka.protocol.group import LeaveGroupRequest
 
@@ -25,6 +25,7 @@ __all__ = ["TolerantCoordinator"]
 
 _ASSIGNMENT_VERSION = 1
 _FENCED = 82
+_LOOKUP_SECONDS = 0.1
 _NOTIFY_AGAIN_SECONDS = 0.01
 
 
@@ -77,6 +78,21 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
         if self.state is MemberState.UNJOINED:
             return float("inf")
         return float(time.time() - max(self.heartbeat.last_receive, self.heartbeat.last_reset))
+
+    def ensure_coordinator_ready(self) -> None:
+        """Find the coordinator or raise; the base would search for ever, also amid a join.
+
+        :raises kafka.errors.KafkaError: says what kept it from being found just now.
+        """
+        with self._client._lock, self._lock:
+            if not self.coordinator_unknown():
+                return
+            future = self.lookup_coordinator()
+            await_future(self._client, future, time.monotonic() + _LOOKUP_SECONDS)
+            if self.coordinator_unknown():
+                self._client.poll(timeout_ms=_LOOKUP_SECONDS * 500)
+            if self.coordinator_unknown():
+                raise future.exception or NodeNotReadyError("the group's coordinator")
 
     def _on_join_complete(
         self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes

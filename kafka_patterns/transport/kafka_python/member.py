@@ -9,7 +9,7 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import OffsetAndMetadata as KafkaOffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
-from kafka.errors import KafkaError, NodeNotReadyError
+from kafka.errors import KafkaError
 from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
@@ -99,8 +99,7 @@ class KafkaMember:
         try:
             if self._coordinator.fenced:
                 raise FencedInstanceIdError
-            if self._coordinator.coordinator_unknown():
-                self._find_coordinator(time.monotonic() + max(timeout, _RETRY_SECONDS))
+            self._coordinator.ensure_coordinator_ready()
             self._coordinator.poll()
             due = min(timeout, self._coordinator.time_to_next_poll())
             self._client.poll(timeout_ms=max(0.0, due) * 1000)
@@ -108,15 +107,6 @@ class KafkaMember:
             raise self._translated(error) from error
         finally:
             self._tell_answered_commits()
-
-    def _find_coordinator(self, deadline: float) -> None:
-        """Find it with a bound, for the base's own search has none."""
-        future = self._coordinator.lookup_coordinator()
-        await_future(self._client, future, deadline)
-        if not future.succeeded() or self._coordinator.coordinator_unknown():
-            self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
-            if self._coordinator.coordinator_unknown():
-                raise future.exception or NodeNotReadyError("the group's coordinator")
 
     def _translated(self, error: KafkaError) -> TransportError:
         kind = type(error).__name__

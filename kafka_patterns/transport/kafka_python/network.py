@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka.client_async import KafkaClient
 from kafka.conn import get_ip_port_afi
+from kafka.errors import NodeNotReadyError
 from kafka.future import Future as KafkaFuture
 from kafka.util import WeakMethod
 
@@ -21,6 +22,9 @@ from kafka_patterns.transport.kafka_python.connection import Connection
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["InterruptibleClient", "await_future", "silence_cancelled_fetches"]
+
+_FUTURE_SLICE_MS = 100
+_SILENCE_SECONDS = 1.0
 
 
 class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no types
@@ -34,6 +38,7 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     def __init__(self, *, refusals: Refusals | None = None, **configs: Any) -> None:
         self.interrupted = False
         self._refusals = Refusals() if refusals is None else refusals
+        self._last_connected = time.monotonic()
         super().__init__(**configs)
 
     def _maybe_connect(self, node_id: Any) -> bool:
@@ -60,6 +65,21 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         self.interrupted = True
         self.wakeup()
 
+    def poll(self, timeout_ms: float | None = None, future: KafkaFuture = None) -> list[Any]:
+        """Poll; a wait for *future* ends when nobody is there to answer, in the base never.
+
+        :raises NodeNotReadyError: if there was no connection at all for a second.
+        """
+        if future is None:
+            return list(super().poll(timeout_ms))
+        responses: list[Any] = []
+        while True:
+            responses.extend(super().poll(0 if future.is_done else _FUTURE_SLICE_MS))
+            if time.monotonic() - self._last_connected > _SILENCE_SECONDS:
+                raise NodeNotReadyError("no broker is connected")
+            if future.is_done:
+                return responses
+
     def _poll(self, timeout: float) -> None:
         if self.interrupted:
             raise Interrupted
@@ -67,6 +87,8 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         # failed already, and the base would trip over the missing socket.
         self._sending = {connection for connection in self._sending if connection._sock}
         super()._poll(timeout)
+        if any(connection.connected() for connection in self._conns.values()):
+            self._last_connected = time.monotonic()
         if self.interrupted:
             raise Interrupted
 
