@@ -14,6 +14,7 @@ from tests.support.processes import ManagedProcess
 __all__ = ["KafkaNode", "free_port"]
 
 _HOST = "127.0.0.1"
+_PLAINTEXT = "PLAINTEXT"
 _STOP_TIMEOUT = 30.0
 _FORMAT_TIMEOUT = 60.0
 # Below the range the kernel takes the ports of outgoing connections from, so that nobody
@@ -49,11 +50,15 @@ class KafkaNode:
     :param node_id: its id, from 1.
     :param version: of Apache Kafka.
     :param folder: an own folder, for the configuration and the data.
+    :param listeners: names of listeners beside ``PLAINTEXT``, each on a port of its own.
     """
 
-    def __init__(self, node_id: int, *, version: str, folder: Path) -> None:
+    def __init__(
+        self, node_id: int, *, version: str, folder: Path, listeners: Sequence[str] = ()
+    ) -> None:
         self.node_id = node_id
         self.port = free_port()
+        self._ports = {_PLAINTEXT: self.port, **{name: free_port() for name in listeners}}
         self.controller_port = free_port()
         self._class_path = f"{kafka_libraries(version)}/*"
         self._folder = folder
@@ -64,6 +69,10 @@ class KafkaNode:
     def bootstrap_server(self) -> str:
         """The address for clients."""
         return f"{_HOST}:{self.port}"
+
+    def address(self, listener: str) -> str:
+        """The address of one of its listeners."""
+        return f"{_HOST}:{self._ports[listener]}"
 
     @property
     def voter(self) -> str:
@@ -94,24 +103,29 @@ class KafkaNode:
             return False
         return True
 
-    def format(
-        self, cluster_id: str, *, voters: Sequence[str], properties: Mapping[str, str]
-    ) -> None:
-        """Write the configuration and prepare the data folder.
+    def configure(self, *, voters: Sequence[str], properties: Mapping[str, str]) -> None:
+        """Write the configuration, for the next start.
 
         :param voters: of all nodes of the cluster.
         :param properties: settings of the server that override those made here.
-        :raises RuntimeError: with Kafka's words, for example about a wrong setting.
         """
         settings = {**self._own_properties(voters), **properties}
         self._folder.mkdir(parents=True, exist_ok=True)
         self._properties_file.write_text(
             "".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8"
         )
+
+    def format(self, cluster_id: str, *, scram: Sequence[str] = ()) -> None:
+        """Prepare the data folder, as it is configured.
+
+        :param scram: users, as ``kafka-storage format --add-scram`` takes them.
+        :raises RuntimeError: with Kafka's words, for example about a wrong setting.
+        """
         formatted = subprocess.run(
             [
                 *self._java("kafka.tools.StorageTool", "format"),
                 *("--cluster-id", cluster_id, "--config", str(self._properties_file)),
+                *(word for user in scram for word in ("--add-scram", user)),
             ],
             check=False,
             capture_output=True,
@@ -156,13 +170,13 @@ class KafkaNode:
 
     def _own_properties(self, voters: Sequence[str]) -> dict[str, str]:
         replicas = str(min(3, len(voters)))
+        listeners = ",".join(f"{name}://{self.address(name)}" for name in self._ports)
         return {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
             "controller.quorum.voters": ",".join(voters),
-            "listeners": f"PLAINTEXT://{self.bootstrap_server},"
-            f"CONTROLLER://{_HOST}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_server}",
+            "listeners": f"{listeners},CONTROLLER://{_HOST}:{self.controller_port}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._folder / "data"),
             "offsets.topic.replication.factor": replicas,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +32,8 @@ class KafkaCluster:
     :param nodes: how many, each a broker and a controller.
     :param version: of Apache Kafka.
     :param properties: settings of the server, over those the tests need.
+    :param listeners: names of listeners beside ``PLAINTEXT``, which the properties describe.
+    :param scram: users, as ``kafka-storage format --add-scram`` takes them.
     :raises RuntimeError: if Java or Maven is missing, or Kafka cannot be downloaded.
     """
 
@@ -41,15 +43,20 @@ class KafkaCluster:
         *,
         version: str = KAFKA_VERSIONS[-1],
         properties: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
+        scram: Sequence[str] = (),
     ) -> None:
         self.version = version
         self._temporary = tempfile.TemporaryDirectory(prefix="kafka-patterns-kafka-")
         folder = Path(self._temporary.name)
         self.nodes = [
-            KafkaNode(node_id, version=version, folder=folder / f"node-{node_id}")
+            KafkaNode(
+                node_id, version=version, folder=folder / f"node-{node_id}", listeners=listeners
+            )
             for node_id in range(1, nodes + 1)
         ]
         self._properties = dict(properties or {})
+        self._scram = list(scram)
         self._formatted = False
         self._admin: Any = None
 
@@ -124,10 +131,15 @@ class KafkaCluster:
         if self._formatted:
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._configure()
+        for node in self.nodes:
+            node.format(cluster_id, scram=self._scram)
+        self._formatted = True
+
+    def _configure(self) -> None:
         voters = [node.voter for node in self.nodes]
         for node in self.nodes:
-            node.format(cluster_id, voters=voters, properties=self._properties)
-        self._formatted = True
+            node.configure(voters=voters, properties=self._properties)
 
     def _all_registered(self) -> bool:
         if not all(node.is_running for node in self.nodes):
@@ -162,8 +174,16 @@ class KafkaServer(KafkaCluster):
         *,
         version: str = KAFKA_VERSIONS[-1],
         properties: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
+        scram: Sequence[str] = (),
     ) -> None:
-        super().__init__(1, version=version, properties=properties)
+        super().__init__(
+            1, version=version, properties=properties, listeners=listeners, scram=scram
+        )
+
+    def address(self, listener: str) -> str:
+        """The address of one of its listeners."""
+        return self.nodes[0].address(listener)
 
     @property
     def is_running(self) -> bool:
@@ -175,9 +195,14 @@ class KafkaServer(KafkaCluster):
         self._forget_admin()
         self.nodes[0].kill()
 
-    def restart(self) -> None:
-        """Start it again after :meth:`stop` or :meth:`kill`, or stop and start it."""
+    def restart(self, properties: Mapping[str, str] | None = None) -> None:
+        """Start it again after :meth:`stop` or :meth:`kill`, or stop and start it.
+
+        :param properties: settings of the server to change meanwhile.
+        """
         self.stop()
+        self._properties.update(properties or {})
+        self._configure()
         self.start()
 
     def pause(self) -> None:
