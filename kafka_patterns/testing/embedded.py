@@ -24,8 +24,8 @@ _ALL_BROKERS = -1
 def embedded_tuning() -> dict[str, int]:
     """Return the options of the ``consumer`` section that suit the embedded broker.
 
-    It answers a fetch only after the whole ``fetch_max_wait_ms``, even if a record comes
-    earlier, and lets a join to a running group wait ``session_timeout_ms`` less one second.
+    It lets a join to a running group wait ``session_timeout_ms`` less one second, 4 s at most;
+    with these options 2 s.
     """
     return {
         "fetch_max_wait_ms": 10,

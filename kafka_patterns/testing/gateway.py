@@ -6,6 +6,7 @@ import asyncio
 import struct
 
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.testing.patience import shorten_waits
 from kafka_patterns.testing.sync_order import SyncOrder, parse_sync_request
 
 __all__ = ["HOST", "Gateway"]
@@ -94,7 +95,7 @@ class Gateway:
                 sync_request = parse_sync_request(frame)
                 if sync_request:
                     await self._sync_order.wait_for_turn(sync_request)
-                broker.write(length + frame)
+                broker.write(length + shorten_waits(frame))  # its length stays
                 await broker.drain()
         except (OSError, asyncio.IncompleteReadError):
             return
