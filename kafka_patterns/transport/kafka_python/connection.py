@@ -88,7 +88,9 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
         super().close(error)
 
     def _explain(self, error: BaseException) -> Refusal | None:
-        if self._tls_error is not None or self.state is ConnectionStates.HANDSHAKE:
+        # Under TLS 1.3 the broker judges the client's certificate after the handshake.
+        alerted = self._tls_error is not None and not isinstance(self._tls_error, ssl.SSLEOFError)
+        if alerted or self.state is ConnectionStates.HANDSHAKE:
             return self._peer.tls_failed(self._tls_error or error)
         if isinstance(error, _SpeaksTls):
             return self._peer.speaks_tls()

@@ -40,6 +40,19 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         self._refusals = Refusals() if refusals is None else refusals
         self._last_connected = time.monotonic()
         super().__init__(**configs)
+        self._wake_w.setblocking(False)
+
+    def wakeup(self) -> None:
+        """From any thread: end a running wait for the network. Never waits itself.
+
+        The base waits while too many earlier ones are unread, holding the lock that the thread
+        needs which would read them; then it raises.
+        """
+        with self._wake_lock:
+            try:
+                self._wake_w.send(b"x")
+            except OSError:
+                pass  # full, and so awake already; or closed
 
     def _maybe_connect(self, node_id: Any) -> bool:
         with self._lock:
