@@ -22,11 +22,13 @@ class Reply:
 
     :param error: the remote error object or text; ``None`` if it is no error.
     :param last: nothing follows.
+    :param empty: it ends the request without a value: an error header that says nothing.
     """
 
     record: Record
     error: Any = None
     last: bool = False
+    empty: bool = False
 
     @property
     def is_bare_end(self) -> bool:

@@ -98,7 +98,7 @@ class ReplyStream(Iterator[Any]):
             raise StopIteration
         try:
             reply = self._next_reply()
-            if reply is None or (reply.is_bare_end and self._had_items):
+            if reply is None or reply.empty or (reply.is_bare_end and self._had_items):
                 self.close()
                 raise StopIteration
             self._had_items = True

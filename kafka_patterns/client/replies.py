@@ -27,8 +27,9 @@ def read_reply(record: Record) -> Reply:
     """
     if record.has_header(headers.ERROR):
         error = decode_error(record.header(headers.ERROR))
-        # In JavaScript an empty object is a value; an empty text is none.
-        return Reply(record._replace(value=None), error=None if error == "" else error, last=True)
+        if error is None or error == "":  # in JavaScript an empty object is an error
+            return Reply(record._replace(value=None), last=True, empty=True)
+        return Reply(record._replace(value=None), error=error, last=True)
     return Reply(record, last=record.has_header(headers.IS_DISPOSED))
 
 

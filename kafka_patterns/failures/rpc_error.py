@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka_patterns.errors import KafkaRetriableException, PayloadError, RpcException
+from kafka_patterns.errors import (
+    KafkaRetriableException,
+    PayloadError,
+    ReplyPayloadError,
+    RpcException,
+)
 from kafka_patterns.headers import INTERNAL_SERVER_ERROR
 
 __all__ = ["error_object", "is_expected"]
@@ -21,7 +26,7 @@ def error_object(error: BaseException) -> Any:
         return _rpc_error(error.error)
     if isinstance(error, KafkaRetriableException):
         return {"error": error.error, "message": str(error)}
-    if isinstance(error, PayloadError):
+    if isinstance(error, PayloadError) and not isinstance(error, ReplyPayloadError):
         return {"status": "error", "message": str(error)}
     return {"status": "error", "message": INTERNAL_SERVER_ERROR}
 

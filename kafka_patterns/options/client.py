@@ -37,7 +37,7 @@ class RetryOptions:
     :param initial_retry_time_ms: the first wait.
     :param max_retry_time_ms: the longest wait.
     :param multiplier: how much longer each wait between two deliveries of a failed event is
-        than the one before. Waits between two attempts to connect always double.
+        than the one before.
     """
 
     initial_retry_time_ms: int = option(
@@ -54,26 +54,28 @@ class RetryOptions:
 
 @attrs.frozen(kw_only=True)
 class ClientRetryOptions(RetryOptions):
-    """Waits between attempts to connect, and what other sections fall back on.
+    """What other sections fall back on.
 
-    :param initial_retry_time_ms: the first wait; also for the redelivery of events, unless
+    Attempts to connect go on for ever, 20 ms to 1 s apart; `client.native` changes that.
+
+    :param initial_retry_time_ms: the first wait between two deliveries of a failed event,
+        unless `run` or `consumer.retry` says otherwise.
+    :param max_retry_time_ms: the longest wait between two deliveries of a failed event, unless
         `run` or `consumer.retry` says otherwise.
-    :param max_retry_time_ms: the longest wait; also for the redelivery of events, unless `run`
-        or `consumer.retry` says otherwise.
     :param multiplier: how much longer each wait between two deliveries of a failed event is
-        than the one before. Waits between two attempts to connect always double.
-    :param retries: how often a send is repeated, unless `producer.retries` says otherwise.
-        Connecting and redelivery go on for ever.
+        than the one before.
+    :param retries: how often a send is repeated at most, unless `producer.retries` says
+        otherwise; within `send.timeout_ms` in any case. Redelivery goes on for ever.
     """
 
     initial_retry_time_ms: int = option(
-        300, milliseconds(), unit="ms", maps_to="`reconnect_backoff_ms`"
+        300, milliseconds(), unit="ms", maps_to="the waits of redelivery"
     )
     max_retry_time_ms: int = option(
-        30_000, milliseconds(), unit="ms", maps_to="`reconnect_backoff_max_ms`"
+        30_000, milliseconds(), unit="ms", maps_to="the waits of redelivery"
     )
     multiplier: float = option(2.0, decimal(1, 100), maps_to="the waits of redelivery")
-    retries: int = option(5, integer(0), maps_to="`producer.retries`")
+    retries: int = option(2_147_483_647, integer(0), maps_to="`producer.retries`")
 
 
 def api_version() -> Kind:
@@ -108,7 +110,7 @@ class ClientOptions:
     :param connection_timeout_ms: how long `connect()` and `start()` wait for a first broker,
         signing in included.
     :param request_timeout_ms: how long a broker may take for an answer.
-    :param retry: waits between attempts to connect; a mapping of `client.retry`.
+    :param retry: what other sections fall back on; a mapping of `client.retry`.
     :param metadata_max_age_ms: how old the knowledge of topics and partitions may get, unless
         `consumer` or `producer` says otherwise.
     :param api_version: the brokers' version, `"2.6.0"` or `(2, 6, 0)`; `None` asks a broker

@@ -69,7 +69,8 @@ class ProducerOptions:
     :param max_request_size: most bytes in one request, and so in one message.
     :param buffer_memory: bytes of messages that may wait to be sent.
     :param metadata_max_age_ms: how old the knowledge of topics and partitions may get.
-    :param retries: how often a send is repeated that failed on the way.
+    :param retries: how often a send is repeated at most that failed on the way; within
+        `send.timeout_ms` in any case.
     :param retry_backoff_ms: the wait before a send is repeated.
     :param max_in_flight_requests_per_connection: requests on their way to one broker; with
         more than one, a repeated send may arrive behind later ones.
@@ -92,7 +93,10 @@ class ProducerOptions:
         default_text="that of `client`: 300,000",
     )
     retries: int = option(
-        Unchosen(5), integer(0), maps_to="`retries`", default_text="that of `client.retry`: 5"
+        Unchosen(2_147_483_647),
+        integer(0),
+        maps_to="`retries`",
+        default_text="that of `client.retry`",
     )
     retry_backoff_ms: int = option(100, milliseconds(), unit="ms", maps_to="`retry_backoff_ms`")
     max_in_flight_requests_per_connection: int = option(

@@ -124,7 +124,9 @@ class KafkaNode:
         formatted = subprocess.run(
             [
                 *self._java("kafka.tools.StorageTool", "format"),
-                *("--cluster-id", cluster_id, "--config", str(self._properties_file)),
+                # The id may begin with a dash.
+                f"--cluster-id={cluster_id}",
+                *("--config", str(self._properties_file)),
                 *(word for user in scram for word in ("--add-scram", user)),
             ],
             check=False,

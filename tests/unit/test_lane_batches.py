@@ -150,9 +150,7 @@ class TestLimits:
 
         assert lanes.take() == ("a2", 1)
 
-    def test_lane_that_was_dropped_while_it_waited_gives_its_turn_away(
-        self, lanes, limits
-    ) -> None:
+    def test_lane_that_was_dropped_while_it_waited_gives_its_turn_away(self, lanes, limits) -> None:
         for lane in ("a1", "a2", "a3", "c1"):
             put(lanes, lane, 1)
         assert lanes.take() == ("a1", 1)
