@@ -143,6 +143,20 @@ def test_large_batch_keeps_its_order(peers: Peers, wire: Wire):
     assert [record.value for record in wire.records(topic)] == [item.encode() for item in items]
 
 
+def test_emitting_never_waits_for_a_busy_network_thread(peers: Peers, wire: Wire):
+    topic = peers.topic()
+
+    with peers.client() as client:
+        producer = client.producer.unwrap()
+        # As long as this is held, nobody reads the wake-ups of the network thread.
+        with producer._sender._client._lock:
+            futures = [client.emit_future(topic, number) for number in range(1000)]
+        for future in futures:
+            future.result(PATIENCE)
+
+    assert wire.ends(topic) == {0: 1000}
+
+
 def test_empty_batch_sends_nothing(peers: Peers, wire: Wire):
     topic = peers.topic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,34 @@ from tests.support.waiting import eventually
 PATIENCE = 60.0
 
 
-def main(options: dict[str, Any], topic: str, notes: str, release: str) -> None:
+def main(
+    options: dict[str, Any], topic: str, notes: str, release: str = "", pace: float = 0.0
+) -> None:
+    """Serve until a signal.
+
+    :param release: the file that ends the waiting; without one, no requests are served.
+    :param pace: seconds that each event takes.
+    """
     server = ServerKafka(options)
     server.status.subscribe(lambda status: print("status", status, flush=True))
+    writing = threading.Lock()
 
     @server.event_pattern(topic)
     def note(event: str, context: KafkaContext) -> None:
         if event == "wait":
             print("waiting", flush=True)
             eventually(lambda: Path(release).exists(), PATIENCE)
-        with Path(notes).open("a", encoding="utf-8") as file:
+        threading.Event().wait(pace)
+        with writing, Path(notes).open("a", encoding="utf-8") as file:
             file.write(f"{context.partition} {context.message.offset} {event}\n")
 
-    @server.message_pattern(f"{topic}.ask")
-    def ask(payload: Any) -> Any:
-        print("asked", flush=True)
-        eventually(lambda: Path(release).exists(), PATIENCE)
-        return payload
+    if release:
+
+        @server.message_pattern(f"{topic}.ask")
+        def ask(payload: Any) -> Any:
+            print("asked", flush=True)
+            eventually(lambda: Path(release).exists(), PATIENCE)
+            return payload
 
     server.run()
     print("drained", flush=True)

@@ -1,61 +1,99 @@
-"""Requests while instances of one client join and leave: none is lost."""
+"""No reply is lost, and none goes astray, while instances of a client come and go."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import random
-import time
-from collections.abc import Callable
+import threading
 from typing import Any
 
 import pytest
 
 from kafka_patterns import KafkaContext
-from tests.integration.peers import Peers
+from tests.integration.peers import PATIENCE, Peers
+from tests.integration.wire import REPLY_PARTITION
 from tests.support.processes import ManagedProcess
 
-pytestmark = [pytest.mark.real_kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real_kafka, pytest.mark.timeout(300)]
 
-CHANGES = 10
-THREADS = 3
-PATIENCE = 40.0
+REPLY_PARTITIONS = 3
+ROUNDS = 10
+THREADS = 4
 
 
-def test_no_request_is_lost_while_instances_join_and_leave_ten_times(peers: Peers, start_python):
-    topic = peers.topic(partitions=4, replies=3)
+def serve_questions(peers: Peers) -> str:
+    """Start a server that takes as long as it is asked to; returns its pattern."""
+    pattern = peers.topic(partitions=3, replies=REPLY_PARTITIONS)
     server = peers.server(run={"workers": 16})
-    chance = random.Random(1)
 
-    @server.message_pattern(topic, ordering="unordered")
-    def answer(question: str, context: KafkaContext) -> dict[str, Any]:
-        time.sleep(chance.random() * 0.05)  # requests are in flight at every change
-        return {"got": question}
+    @server.message_pattern(pattern, ordering="unordered")
+    def echo(question: dict[str, Any], context: KafkaContext) -> dict[str, Any]:
+        threading.Event().wait(question["ms"] / 1000)
+        partition = int(context.message.headers[REPLY_PARTITION])
+        return {"id": question["id"], "partition": partition}
 
-    with server:
-        steady = [start(start_python, peers, topic, f"steady-{number}") for number in (1, 2)]
-        reports = []
-        for change in range(CHANGES):
-            joined = start(start_python, peers, topic, f"joined-{change}")
-            reports.append(end(joined))
-        reports += [end(process) for process in steady]
-
-    assert [report["problems"] for report in reports] == [[]] * len(reports)
-    assert sum(report["asked"] for report in reports) > 500
-    # Longer than a handler takes, but no request waited for a rebalance or a session to end.
-    assert max(report["longest"] for report in reports) < 5
+    server.start()
+    return pattern
 
 
-def start(
-    start_python: Callable[..., ManagedProcess], peers: Peers, topic: str, name: str
-) -> ManagedProcess:
-    given = {"options": peers.options(), "topic": topic, "threads": THREADS, "timeout": 20.0}
-    process = start_python("-m", "tests.integration.programs.ask", json.dumps(given), name=name)
-    process.wait_for_line("asking", PATIENCE)
-    return process
+class Instances:
+    """The instances of one client, each a process that asks without a pause."""
+
+    def __init__(self, peers: Peers, start_python, pattern: str) -> None:
+        self._start_python = start_python
+        self._pattern = pattern
+        self._options = peers.options()
+        self._numbers = itertools.count(1)
+        self.tallies: list[dict[str, Any]] = []
+
+    def join(self) -> ManagedProcess:
+        """Start an instance; return when it is asking."""
+        name = f"instance-{next(self._numbers)}"
+        given = {
+            "name": name,
+            "options": self._options,
+            "pattern": self._pattern,
+            "threads": THREADS,
+        }
+        process: ManagedProcess = self._start_python(
+            "-m", "tests.integration.programs.call", json.dumps(given), name=name
+        )
+        process.wait_for_line("^calling$", PATIENCE)
+        return process
+
+    def leave(self, process: ManagedProcess) -> None:
+        """Let an instance end in good order, and note what became of its requests."""
+        process.terminate()
+        tally = process.wait_for_line("^tally (.*)$", 2 * PATIENCE)[1]
+        self.tallies.append(json.loads(tally))
+        assert process.wait() == 0
 
 
-def end(process: ManagedProcess) -> dict[str, Any]:
-    process.terminate()
-    assert process.wait(PATIENCE) == 0, process.report()
-    report: dict[str, Any] = json.loads(process.lines[-1])
-    return report
+def wait_for_more(process: ManagedProcess) -> None:
+    """Wait until *process* has asked another hundred questions in one of its threads."""
+    asked = sum(line.startswith("asked ") for line in process.lines)
+    process.wait_for_line(rf"(?s)^asked .*-0 {100 * (asked // THREADS + 1)}$", 2 * PATIENCE)
+
+
+def test_no_request_is_lost_or_answered_to_the_wrong_caller(peers: Peers, start_python):
+    instances = Instances(peers, start_python, serve_questions(peers))
+    steady = instances.join()
+    leaving, staying = instances.join(), instances.join()
+
+    for _ in range(ROUNDS):
+        instances.leave(leaving)
+        # The next one to leave is the one that has been there longer: in the end, each of
+        # the partitions but that of the steady instance has changed hands many times.
+        leaving, staying = staying, instances.join()
+    wait_for_more(steady)
+    for process in (leaving, staying, steady):
+        instances.leave(process)
+
+    assert len(instances.tallies) == ROUNDS + 3
+    assert [tally["failures"] for tally in instances.tallies] == [[]] * (ROUNDS + 3)
+    for tally in instances.tallies:
+        assert tally["answered"] > 0
+        # A live instance keeps its reply partition across all joins and leaves.
+        assert len(tally["partitions"]) == 1, tally
+        # No request waited for a rebalance or a session to end.
+        assert tally["longest"] < 5
