@@ -4,6 +4,7 @@
 PYTHON ?= python3
 KAFKA_VERSIONS ?= 3.9.1 4.1.0
 PYTEST_OPTIONS ?=
+SCALE ?= full
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,10 +21,10 @@ PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
-.PHONY: help venv demo test test-kafka test-nest lint format types imports check coverage clean
+.PHONY: help venv demo test test-kafka test-nest test-reliability lint format types imports check coverage clean
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED_DEV)  ## Make .venv with everything to work on the project
 
@@ -32,14 +33,15 @@ demo: $(if $(wildcard $(INSTALLED_DEV)),$(INSTALLED_DEV),$(INSTALLED_DEMO))  ## 
 	$(BIN)/python -m examples.hero
 
 test: $(INSTALLED_DEV)  ## All tests that the embedded broker can carry
-	$(PYTEST) -m "not nest"
+	$(PYTEST) -m "not nest and not reliability"
 
 test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.9 and 4.1 (needs Java and Maven)
 	@$(call require,java,Java 17 or later)
 	@$(call require,mvn,Maven)
 	@set -e; for version in $(KAFKA_VERSIONS); do \
 		echo "Apache Kafka $$version"; \
-		$(PYTEST) --broker kafka --kafka-version "$$version" -m "not nest"; \
+		$(PYTEST) --broker kafka --kafka-version "$$version" \
+			-m "not nest and not reliability"; \
 	done
 
 test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka (needs Java, Maven and Node 20)
@@ -49,6 +51,11 @@ test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka
 	@$(call require,npm,npm)
 	@$(MAKE) --no-print-directory $(INSTALLED_NEST)
 	$(PYTEST) --broker kafka -m nest
+
+test-reliability: $(INSTALLED_DEV)  ## Kills, outages and long runs on Apache Kafka; SCALE=small is a short slice of all
+	@$(call require,java,Java 17 or later)
+	@$(call require,mvn,Maven)
+	KAFKA_PATTERNS_RELIABILITY=$(SCALE) $(PYTEST) --broker kafka -m reliability tests/reliability
 
 lint: $(INSTALLED_DEV)  ## Style and likely mistakes
 	$(BIN)/ruff check .
@@ -67,7 +74,7 @@ imports: $(INSTALLED_DEV)  ## The directions in which modules may depend on each
 check: lint types imports test  ## Everything but the tests that need Java or Node
 
 coverage: $(INSTALLED_DEV)  ## The tests of `make test`, and which lines they reach
-	$(PYTEST) -m "not nest" --cov --cov-report=term-missing
+	$(PYTEST) -m "not nest and not reliability" --cov --cov-report=term-missing
 
 clean:  ## Remove everything that make created
 	rm -rf $(VENV) .cache $(NEST_PEER)/node_modules build dist *.egg-info htmlcov .coverage*

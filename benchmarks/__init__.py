@@ -1,0 +1,1 @@
+"""Measurements against Apache Kafka: ``python -m benchmarks.key_order``."""
