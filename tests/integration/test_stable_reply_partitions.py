@@ -203,3 +203,31 @@ def test_client_survives_a_leader_that_gives_it_nothing_and_then_too_much(peers:
             leader.lead_by(gives_ours({reply_topic: [0], "somewhere.else.reply": [0]}))
 
             eventually(lambda: named(client, pattern) == 0, PATIENCE, retry_on=NoReplyPartition)
+
+
+def test_partitions_stay_when_the_broker_does_not_know_the_topics_for_a_moment(peers: Peers):
+    pattern = peers.topic(partitions=2, replies=2)
+    serve_partitions(peers, pattern)
+
+    with peers.client(pattern) as client:
+        assert named(client, pattern) == 0
+        generation = client.run_on_consumer_thread(forget_topics)
+
+        # A round trip later whatever this leads to has begun.
+        client.run_on_consumer_thread(lambda consumer: consumer.partitions_for_topic(pattern))
+
+        assert named(client, pattern) == 0
+        assert client.run_on_consumer_thread(generation_of) == generation
+
+
+def forget_topics(consumer):
+    """Let the consumer have the metadata of a broker that has only just started."""
+    cluster = consumer._client.cluster
+    cluster._partitions = {}
+    for listener in list(cluster._listeners):
+        listener(cluster)
+    return generation_of(consumer)
+
+
+def generation_of(consumer):
+    return consumer._coordinator._generation.generation_id

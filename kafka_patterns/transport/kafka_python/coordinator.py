@@ -94,6 +94,21 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
             if self.coordinator_unknown():
                 raise future.exception or NodeNotReadyError("the group's coordinator")
 
+    def _build_metadata_snapshot(self, subscription: Any, cluster: Any) -> dict[str, set[int]]:
+        """The partitions of each topic; those last known of a topic that is unknown just now.
+
+        A broker that has just started, or an answer that was overtaken, leaves topics out. The
+        base would join again for that, and as the leader give nobody anything.
+        """
+        known = getattr(self, "_metadata_snapshot", {})
+        found = super()._build_metadata_snapshot(subscription, cluster)
+        return {topic: parts or known.get(topic, parts) for topic, parts in found.items()}
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """The partitions of *topic* as last known; empty if it was never seen."""
+        found = self._cluster.partitions_for_topic(topic)
+        return set(found or self._metadata_snapshot.get(topic, ()))
+
     def _on_join_complete(
         self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes
     ) -> None:

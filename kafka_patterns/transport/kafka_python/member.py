@@ -26,6 +26,7 @@ from kafka_patterns.transport.kafka_python.network import InterruptibleClient, a
 __all__ = ["KafkaMember"]
 
 _RETRY_SECONDS = 0.05
+_TOPICS_SECONDS = 1.0
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the base has no types
@@ -70,6 +71,8 @@ class KafkaMember:
         self._coordinator: TolerantCoordinator = self._consumer._coordinator
         self._commits: list[tuple[KafkaFuture, Callable[[Exception | None], None]]] = []
         assignor.first_join = lambda: self.membership_lost
+        assignor.partitions_for_topic = self._coordinator.partitions_for_topic
+        self._topics_awaited = False
         # The base refuses to begin with no topic, but not to go on with none.
         first = sorted(topics) or ["none"]
         self._consumer.subscribe(first, listener=_Listener(self, listener))
@@ -100,6 +103,7 @@ class KafkaMember:
             if self._coordinator.fenced:
                 raise FencedInstanceIdError
             self._coordinator.ensure_coordinator_ready()
+            self._await_topics()
             self._coordinator.poll()
             due = min(timeout, self._coordinator.time_to_next_poll())
             self._client.poll(timeout_ms=max(0.0, due) * 1000)
@@ -107,6 +111,14 @@ class KafkaMember:
             raise self._translated(error) from error
         finally:
             self._tell_answered_commits()
+
+    def _await_topics(self) -> None:
+        """Before the first join, learn of the topics: a leader that knows none gives none away."""
+        deadline = time.monotonic() + _TOPICS_SECONDS
+        while not self._topics_awaited:
+            self._topics_awaited = not self.missing_topics() or time.monotonic() >= deadline
+            if not self._topics_awaited:
+                await_future(self._client, self._client.cluster.request_update(), deadline)
 
     def _translated(self, error: KafkaError) -> TransportError:
         kind = type(error).__name__
