@@ -30,7 +30,7 @@ class PolicyAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # the ba
     def __init__(self, policy: AssignmentPolicy) -> None:
         self._policy = policy
         self.first_join: Callable[[], bool] = lambda: True
-        self.partitions_for_topic: Callable[[str], Collection[int]] = lambda _topic: ()
+        self.last_known: Callable[[str], Collection[int]] = lambda _topic: ()
 
     @property
     def name(self) -> str:
@@ -52,7 +52,10 @@ class PolicyAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # the ba
             for member_id, metadata in members.items()
         }
         topics = {topic for claim in claims.values() for topic in claim.topics}
-        partitions = {topic: sorted(self.partitions_for_topic(topic)) for topic in sorted(topics)}
+        partitions = {
+            topic: sorted(cluster.partitions_for_topic(topic) or self.last_known(topic))
+            for topic in sorted(topics)
+        }
         assigned = self._policy.assign(claims, partitions)
         return {
             member_id: ConsumerProtocolMemberAssignment(

@@ -104,10 +104,9 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
         found = super()._build_metadata_snapshot(subscription, cluster)
         return {topic: parts or known.get(topic, parts) for topic, parts in found.items()}
 
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        """The partitions of *topic* as last known; empty if it was never seen."""
-        found = self._cluster.partitions_for_topic(topic)
-        return set(found or self._metadata_snapshot.get(topic, ()))
+    def last_known_partitions(self, topic: str) -> set[int]:
+        """The partitions that *topic* had when it was seen last."""
+        return set(self._metadata_snapshot.get(topic, ()))
 
     def _on_join_complete(
         self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes

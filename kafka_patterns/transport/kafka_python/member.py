@@ -71,7 +71,7 @@ class KafkaMember:
         self._coordinator: TolerantCoordinator = self._consumer._coordinator
         self._commits: list[tuple[KafkaFuture, Callable[[Exception | None], None]]] = []
         assignor.first_join = lambda: self.membership_lost
-        assignor.partitions_for_topic = self._coordinator.partitions_for_topic
+        assignor.last_known = self._coordinator.last_known_partitions
         self._topics_awaited = False
         # The base refuses to begin with no topic, but not to go on with none.
         first = sorted(topics) or ["none"]
