@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what it runs in the background; children would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--broker") == "kafka" and not config.getoption("--collect-only"):
         # Before any test, whose time limit a download would break.
         try:
