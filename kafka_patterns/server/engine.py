@@ -105,6 +105,7 @@ class Engine:
             rebalance_timeout=run.rebalance_timeout_ms / 1000,
             stopping=self._stopping,
             set_status=set_status,
+            flush=self._flush,
             freed=self._free,
             watch=self._watch,
             fatal=fatal,
@@ -268,6 +269,9 @@ class Engine:
             last_error=None if error is None else f"{type(error).__name__}: {error}",
             counters=self._counters.snapshot(),
         )
+
+    def _flush(self, timeout: float) -> bool:
+        return self._producer is None or bool(self._producer.flush(timeout))
 
     def _free(self, item: WorkItem) -> None:
         self._books.free(item)

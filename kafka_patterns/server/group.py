@@ -32,6 +32,7 @@ class GroupDecisions:
     """The membership's owner on the server's side.
 
     :param rebalance_timeout: seconds that running handlers are given before a rebalance.
+    :param flush: waits so many seconds for the replies under way, and says whether they ended.
     :param freed: told of each item that is dropped unworked.
     :param watch: looked at now and then, for handlers that run too long.
     :param fatal: told of an error after which the server must stop.
@@ -51,6 +52,7 @@ class GroupDecisions:
         rebalance_timeout: float,
         stopping: threading.Event,
         set_status: Callable[[KafkaStatus], None],
+        flush: Callable[[float], bool],
         freed: Callable[[WorkItem], None],
         watch: Watch,
         fatal: Callable[[BaseException], None],
@@ -66,10 +68,12 @@ class GroupDecisions:
         self._rebalance_timeout = rebalance_timeout
         self._stopping = stopping
         self._set_status = set_status
+        self._flush = flush
         self._freed = freed
         self._watch = watch
         self._fatal = fatal
         self._outage = Outage()
+        self._is_quiet = False
         self.last_error: BaseException | None = None
 
     def before_rejoin(self, member: Member) -> None:
@@ -78,9 +82,16 @@ class GroupDecisions:
             self._lose(self._ledger.partitions)  # others may have it already
             return
         self._set_status(KafkaStatus.REBALANCING)
+        self._quiet_down()
+
+    def _quiet_down(self) -> None:
+        deadline = time.monotonic() + self._rebalance_timeout
         self._lanes.freeze()
+        self._is_quiet = True
         if not self._lanes.wait_until_idle(self._rebalance_timeout):
             logger.info("a rebalance begins while %d handlers run", self._lanes.running)
+        elif not self._flush(max(0.0, deadline - time.monotonic())):
+            logger.info("a rebalance begins while replies are under way")
 
     def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
         """Commit what is finished, while the old generation still may."""
@@ -88,6 +99,8 @@ class GroupDecisions:
         if membership_lost:
             self._lose(self._ledger.partitions)
             return
+        if not self._is_quiet:
+            self._quiet_down()  # the rebalance became due only within the poll that begins it
         try:
             self._committer.commit_now(member, self._rebalance_timeout)
         except CommitFailed as error:
@@ -100,6 +113,7 @@ class GroupDecisions:
         logger.info("group %s, generation %d: %s", self._group_id, generation, sorted(partitions))
         self._lose(set(self._ledger.partitions) - set(partitions))
         self._assignments.set(partitions)
+        self._is_quiet = False
         self._lanes.thaw()
         self._assignments.open_missing(member)
 

@@ -162,9 +162,10 @@ class Processor:
     def _settle(self, item: WorkItem, outcome: Outcome) -> None:
         if isinstance(outcome, Finished):
             self._counters.add("handled")
-            self._lanes.done(item)
             if not outcome.reply_under_way:
+                # First: whoever waits until nothing runs then commits what the books say.
                 self._books.release(item)
+            self._lanes.done(item)
             return
         self._counters.add("failed")
         self._lanes.hold(item, self._backoff.seconds(item.attempt))
