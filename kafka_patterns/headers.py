@@ -17,6 +17,10 @@ IS_DISPOSED: Final = "kafka_nest-is-disposed"
 DEADLINE: Final = "kafka_patterns-deadline"
 """When the caller stops waiting: wall clock, whole milliseconds since 1970, decimal text."""
 
+SEQUENCE: Final = "kafka_patterns-sequence"
+"""Which item of a stream a reply is, from 0 on, decimal text; only for callers of our own kind,
+whose requests carry a deadline."""
+
 RETRY_COUNT_NAMES: Final = ("retryCount", "retry-count")
 """Headers in which a republished message says how often it failed before."""
 

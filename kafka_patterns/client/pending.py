@@ -13,7 +13,15 @@ import attrs
 from kafka_patterns.errors import TooManyPendingRequests
 from kafka_patterns.message import Record, TopicPartition
 
-__all__ = ["FutureSlot", "PendingRequests", "Reply", "ReplySlot", "Slot", "StreamSlot"]
+__all__ = [
+    "FutureSlot",
+    "PendingRequests",
+    "Reply",
+    "ReplySlot",
+    "Slot",
+    "StreamOrder",
+    "StreamSlot",
+]
 
 
 @attrs.frozen
@@ -23,12 +31,14 @@ class Reply:
     :param error: the remote error object or text; ``None`` if it is no error.
     :param last: nothing follows.
     :param empty: it ends the request without a value: an error header that says nothing.
+    :param sequence: which item of a stream it is, from 0 on; ``None`` if the server does not say.
     """
 
     record: Record
     error: Any = None
     last: bool = False
     empty: bool = False
+    sequence: int | None = None
 
     @property
     def is_bare_end(self) -> bool:
@@ -41,8 +51,11 @@ class Slot(Protocol):
 
     partition: TopicPartition
 
-    def deliver(self, reply: Reply) -> bool:
-        """Take a reply, in the fetcher's thread; ``True`` if the request has ended."""
+    def deliver(self, reply: Reply) -> bool | None:
+        """Take a reply, in the fetcher's thread; ``True`` if the request has ended.
+
+        ``None`` if the reply came before and is dropped.
+        """
         ...
 
     def fail(self, error: BaseException) -> None:
@@ -91,23 +104,60 @@ class FutureSlot:
             pass  # cancelled meanwhile
 
 
+class StreamOrder:
+    """Puts the numbered items of a stream in order, each once; the others pass as they come.
+
+    A server that is given a request again numbers its items from 0 again, and an item whose
+    sending failed at first may come after its successors.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._early: dict[int, Reply] = {}
+
+    def accept(self, reply: Reply) -> list[Reply] | None:
+        """What may be read now, up to the last item; ``None`` if *reply* came before."""
+        if reply.sequence is None:
+            return [reply]
+        if reply.sequence < self._next:
+            return [_without_value(reply)] if reply.last else None
+        if reply.sequence in self._early and not reply.last:
+            return None
+        self._early[reply.sequence] = reply
+        ready: list[Reply] = []
+        while self._next in self._early and not (ready and ready[-1].last):
+            ready.append(self._early.pop(self._next))
+            self._next += 1
+        return ready
+
+
+def _without_value(reply: Reply) -> Reply:
+    """The end that a repeated item is, beside the value that was read before."""
+    return attrs.evolve(reply, record=reply.record._replace(value=None))
+
+
 class StreamSlot:
     """The unread replies of ``stream``, and how it ended."""
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
-        self.condition = threading.Condition()  # guards the three below
+        self.condition = threading.Condition()  # guards everything below
         self.unread: deque[Reply] = deque()
         self.error: BaseException | None = None
         self.ended = False
+        self._order = StreamOrder()
 
-    def deliver(self, reply: Reply) -> bool:
+    def deliver(self, reply: Reply) -> bool | None:
         with self.condition:
-            if not self.ended:
-                self.unread.append(reply)
-                self.ended = reply.last
-                self.condition.notify()
-        return reply.last
+            if self.ended:
+                return True
+            ready = self._order.accept(reply)
+            if ready is None:
+                return None
+            self.unread.extend(ready)
+            self.ended = bool(ready) and ready[-1].last
+            self.condition.notify()
+            return self.ended
 
     def fail(self, error: BaseException) -> None:
         with self.condition:

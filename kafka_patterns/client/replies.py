@@ -17,6 +17,7 @@ __all__ = ["ReplyRouter", "read_reply"]
 logger = logging.getLogger("kafka_patterns.replies")
 
 _ALL = Room(1_000_000_000, 1_000_000_000)
+_SEQUENCE_DIGITS = 15
 
 
 def read_reply(record: Record) -> Reply:
@@ -25,19 +26,28 @@ def read_reply(record: Record) -> Reply:
     Presence counts, not the value: an error header ends the request; if it is empty or null,
     without an error and without a value.
     """
+    sequence = _read_sequence(record.header(headers.SEQUENCE))
     if record.has_header(headers.ERROR):
         error = decode_error(record.header(headers.ERROR))
+        record = record._replace(value=None)
         if error is None or error == "":  # in JavaScript an empty object is an error
-            return Reply(record._replace(value=None), last=True, empty=True)
-        return Reply(record._replace(value=None), error=error, last=True)
-    return Reply(record, last=record.has_header(headers.IS_DISPOSED))
+            return Reply(record, last=True, empty=True, sequence=sequence)
+        return Reply(record, error=error, last=True, sequence=sequence)
+    return Reply(record, last=record.has_header(headers.IS_DISPOSED), sequence=sequence)
+
+
+def _read_sequence(raw: bytes | None) -> int | None:
+    """The number of an item; ``None`` if there is none that makes sense."""
+    if raw is None or not raw.isdigit() or len(raw) > _SEQUENCE_DIGITS:
+        return None
+    return int(raw)
 
 
 class ReplyRouter:
     """The fetcher's sink on the client's side: every record to its own request, or counted.
 
     Replies to requests that ended or were never ours are dropped: several instances may read
-    one partition, and a reply may come late or twice.
+    one partition, and a reply may come late or twice. So are items of a stream that are repeated.
     """
 
     def __init__(self, pending: PendingRequests) -> None:
@@ -73,6 +83,7 @@ class ReplyRouter:
         if slot is None:
             self.counters.add("replies_not_awaited")
             return
-        if slot.deliver(read_reply(record)):
+        ended = slot.deliver(read_reply(record))
+        if ended:
             self._pending.remove(correlation_id)
-        self.counters.add("replies_delivered")
+        self.counters.add("replies_delivered" if ended is not None else "replies_repeated")

@@ -7,6 +7,7 @@ fails on the way is sent again.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -45,11 +46,17 @@ _PARTITION_DIGITS = 9
 
 @attrs.frozen
 class ReplyAddress:
-    """Where a caller waits. ``correlation_id`` is echoed byte for byte."""
+    """Where a caller waits.
+
+    :param correlation_id: echoed byte for byte.
+    :param numbered: whether the items of a stream are numbered: the caller is of our own kind,
+        and all others get what NestJS would send.
+    """
 
     topic: str
     partition: int | None
     correlation_id: bytes
+    numbered: bool = False
 
 
 def read_address(record: Record) -> ReplyAddress | None:
@@ -63,7 +70,12 @@ def read_address(record: Record) -> ReplyAddress | None:
     if not topic or not correlation_id:
         return None
     partition = _read_partition(record.header(headers.REPLY_PARTITION))
-    return ReplyAddress(topic.decode("utf-8", "replace"), partition, correlation_id)
+    return ReplyAddress(
+        topic.decode("utf-8", "replace"),
+        partition,
+        correlation_id,
+        numbered=record.has_header(headers.DEADLINE),
+    )
 
 
 def _read_partition(raw: bytes | None) -> int | None:
@@ -247,6 +259,9 @@ class Replies:
 
     A value is held back for a moment: if the handler ends meanwhile, the value itself is marked
     as the last one, as NestJS does; else it goes out, and an empty last reply follows later.
+
+    What a generator gives is numbered for callers of our own kind: a request that is delivered
+    again gives it again, and a reply that is sent again may come after later ones.
     """
 
     def __init__(
@@ -269,6 +284,7 @@ class Replies:
         self._lock = threading.RLock()
         self._held: EncodedMessage | None = None
         self._under_way = 1  # the end of the handler
+        self._numbers = itertools.count()
         self.has_values = False
 
     def value(self, payload: Any) -> None:
@@ -276,21 +292,31 @@ class Replies:
 
         :raises PayloadError: if *payload* cannot be written.
         """
-        message = self._replier.value(payload, self._address, self._pattern)
+        message = self._numbered(self._replier.value(payload, self._address, self._pattern))
         with self._lock:
             before, self._held = self._held, message
             self._send_if_any(before)
         self.has_values = True
         self._timers.at(time.monotonic() + _HOLD_SECONDS, lambda: self._flush(message))
 
+    def _numbered(self, message: EncodedMessage) -> EncodedMessage:
+        if not self._address.numbered:
+            return message
+        number = b"%d" % next(self._numbers)
+        return attrs.evolve(message, headers=_with(message.headers, headers.SEQUENCE, number))
+
+    def _numbered_end(self, message: EncodedMessage) -> EncodedMessage:
+        """What ends the request has a number only if there were values before it."""
+        return self._numbered(message) if self.has_values else message
+
     def only(self, payload: Any) -> None:
         """The one and last reply.
 
         :raises PayloadError: if *payload* cannot be written.
         """
-        message = disposed(self._replier.value(payload, self._address, self._pattern))
+        message = self._numbered_end(self._replier.value(payload, self._address, self._pattern))
         self._send_held()
-        self._finish_with(message)
+        self._finish_with(disposed(message))
 
     def end(self) -> None:
         """No reply follows."""
@@ -301,7 +327,7 @@ class Replies:
             # like the bare end of the stream.
             with self._lock:
                 self._send_if_any(last)
-            last = self._replier.error(None, self._address)
+            last = self._numbered_end(self._replier.error(None, self._address))
         self._finish_with(disposed(last))
 
     def error(self, error: Any, *, is_last: bool = True) -> None:
@@ -313,6 +339,7 @@ class Replies:
             logger.exception("an error reply could not be written")
             fallback = {"status": "error", "message": headers.INTERNAL_SERVER_ERROR}
             message = self._replier.error(fallback, self._address)
+        message = self._numbered_end(message)
         self._finish_with(disposed(message) if is_last else message)
 
     def _send_held(self) -> None:

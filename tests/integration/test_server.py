@@ -21,7 +21,15 @@ from kafka_patterns import (
     message_pattern,
 )
 from tests.integration.peers import PATIENCE, Peers, collect_events
-from tests.integration.wire import CORRELATION_ID, ERROR, IS_DISPOSED, REPLY_TOPIC, Wire
+from tests.integration.wire import (
+    CORRELATION_ID,
+    DEADLINE,
+    ERROR,
+    IS_DISPOSED,
+    REPLY_TOPIC,
+    SEQUENCE,
+    Wire,
+)
 from tests.support.waiting import eventually
 
 DISPOSED = (IS_DISPOSED, b"\x00")
@@ -323,8 +331,70 @@ def test_generator_that_ends_late_sends_an_empty_end(
         assert list(stream) == []
         chapter, end = wire.records(reply_topic)
 
-    assert (chapter.value, chapter.header_names) == (b"chapter", [CORRELATION_ID])
-    assert (end.value, end.header_names) == (None, [CORRELATION_ID, IS_DISPOSED])
+    assert (chapter.value, chapter.header_names) == (b"chapter", [CORRELATION_ID, SEQUENCE])
+    assert (end.value, end.header_names) == (None, [CORRELATION_ID, SEQUENCE, IS_DISPOSED])
+    assert (chapter.header(SEQUENCE), end.header(SEQUENCE)) == (b"0", b"1")
+
+
+def test_items_are_numbered_for_callers_of_our_own_kind_alone(peers: Peers, wire: Wire):
+    pattern = peers.topic(replies=1)
+    server = peers.server()
+
+    @server.message_pattern(pattern)
+    def story(payload):
+        yield 1
+        yield 2
+
+    with server:
+        of_nest = wire.request(pattern, b"{}")
+        of_ours = wire.request(pattern, b"{}", headers=[(DEADLINE, b"%d" % 2**53)])
+
+    assert [SEQUENCE in reply.header_names for reply in of_nest] == [False, False]
+    assert [reply.header(SEQUENCE) for reply in of_ours] == [b"0", b"1"]
+
+
+def test_single_reply_has_no_number(peers: Peers, wire: Wire):
+    pattern = peers.topic(replies=1)
+    server = peers.server()
+
+    @server.message_pattern(pattern)
+    def answer(payload):
+        return 1
+
+    with server:
+        (reply,) = wire.request(pattern, b"{}", headers=[(DEADLINE, b"%d" % 2**53)])
+
+    assert reply.header_names == [CORRELATION_ID, IS_DISPOSED]
+
+
+def test_stream_that_begins_again_on_another_server_is_read_once(
+    peers: Peers, wire: Wire, gate: threading.Event
+):
+    pattern = peers.topic(replies=1)
+    first, second = peers.server(run={"auto_commit": False}), peers.server()
+
+    @first.message_pattern(pattern)
+    def breaks_off(payload):
+        yield "one"
+        yield "two"
+        assert gate.wait(PATIENCE)
+
+    @second.message_pattern(pattern)
+    def story(payload):
+        yield from ("one", "two", "three")
+
+    with peers.client(pattern) as client:
+        first.start()
+        stream = client.stream(pattern, {}, timeout=PATIENCE)
+        read = [next(stream), next(stream)]
+        first.stop(0.2)
+        with second:
+            read += stream
+        gate.set()
+
+    assert read == ["one", "two", "three"]
+    values = [reply.value for reply in wire.records(f"{pattern}.reply")]
+    assert values[:5] == [b"one", b"two", b"one", b"two", b"three"]
 
 
 def test_generator_without_values_is_answered_with_null(peers: Peers, wire: Wire):

@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from tests.support.waiting import eventually
 
 __all__ = ["CORRELATION_ID", "DEADLINE", "ERROR", "IS_DISPOSED", "REPLY_PARTITION", "REPLY_TOPIC"]
-__all__ += ["Wire", "WireRecord"]
+__all__ += ["SEQUENCE", "Wire", "WireRecord"]
 
 CORRELATION_ID = "kafka_correlationId"
 REPLY_TOPIC = "kafka_replyTopic"
@@ -21,6 +21,7 @@ REPLY_PARTITION = "kafka_replyPartition"
 ERROR = "kafka_nest-err"
 IS_DISPOSED = "kafka_nest-is-disposed"
 DEADLINE = "kafka_patterns-deadline"
+SEQUENCE = "kafka_patterns-sequence"
 
 _TIMEOUT = 20.0
 # Both brokers speak it; asking each connection for the version would cost a tenth of a second.

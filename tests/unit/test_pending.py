@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -13,6 +14,7 @@ from kafka_patterns.client.pending import (
     PendingRequests,
     Reply,
     ReplySlot,
+    StreamOrder,
     StreamSlot,
 )
 from kafka_patterns.errors import ClientClosed, RequestTimeout, TooManyPendingRequests
@@ -199,3 +201,77 @@ class TestStreamSlot:
         slot.fail(ClientClosed("closed"))
 
         assert slot.error is None
+
+
+def item(sequence: int | None, *, last: bool = False) -> Reply:
+    value = None if sequence is None else b"%d" % sequence
+    return Reply(Record(*ZERO, 0, 0, None, value, []), last=last, sequence=sequence)
+
+
+class TestStreamOrder:
+    def read(self, *replies: Reply) -> list[bytes | None]:
+        slot = StreamSlot(ZERO)
+        for one in replies:
+            slot.deliver(one)
+        return [one.record.value for one in slot.unread]
+
+    def test_items_of_a_request_that_was_delivered_again_are_read_once(self) -> None:
+        slot = StreamSlot(ZERO)
+        first = [slot.deliver(item(number)) for number in (0, 1)]
+
+        again = [slot.deliver(item(number)) for number in (0, 1, 2)]
+
+        assert first == [False, False]
+        assert again == [None, None, False]
+        assert slot.deliver(item(3, last=True))
+        assert [one.record.value for one in slot.unread] == [b"0", b"1", b"2", b"3"]
+
+    def test_item_that_comes_too_late_is_read_in_its_place(self) -> None:
+        assert self.read(item(1), item(2, last=True), item(0)) == [b"0", b"1", b"2"]
+
+    def test_stream_does_not_end_before_its_items_are_there(self) -> None:
+        slot = StreamSlot(ZERO)
+
+        assert not slot.deliver(item(1, last=True))
+        assert not slot.unread
+        assert slot.deliver(item(0))
+
+    def test_repeated_item_that_is_the_last_this_time_merely_ends(self) -> None:
+        slot = StreamSlot(ZERO)
+        slot.deliver(item(0))
+
+        assert slot.deliver(item(0, last=True))
+
+        assert slot.unread[-1].is_bare_end
+
+    def test_items_without_a_number_pass_as_they_come(self) -> None:
+        assert self.read(item(None), item(None), item(None, last=True)) == [None] * 3
+
+    def test_error_without_a_number_ends_at_once(self) -> None:
+        slot = StreamSlot(ZERO)
+        slot.deliver(item(1))
+        error = Reply(Record(*ZERO, 0, 0, None, None, []), error="too large", last=True)
+
+        assert slot.deliver(error)
+
+        assert list(slot.unread) == [error]
+
+    @given(
+        count=st.integers(1, 8),
+        runs=st.lists(st.integers(0, 8), max_size=3),
+        shuffle=st.randoms(),
+    )
+    def test_every_item_is_read_once_in_order_whatever_runs_and_delays(
+        self, count: int, runs: list[int], shuffle
+    ) -> None:
+        given_up = [item(number) for run in runs for number in range(min(run, count))]
+        whole = [item(number) for number in range(count)] + [item(count, last=True)]
+        replies = given_up + whole
+        shuffle.shuffle(replies)
+        order = StreamOrder()
+        read: list[Reply] = []
+
+        for one in replies:
+            read += order.accept(one) or []
+
+        assert [one.sequence for one in read] == [*range(count), count]

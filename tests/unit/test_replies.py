@@ -81,6 +81,13 @@ class TestReadReply:
         assert reply.last
         assert reply.record.value is None
 
+    @pytest.mark.parametrize(
+        ("raw", "sequence"),
+        [(b"0", 0), (b"12", 12), (b"", None), (b"-1", None), (b"x", None), (b"1" * 400, None)],
+    )
+    def test_number_of_an_item_is_decimal_text(self, raw: bytes, sequence: int | None) -> None:
+        assert read_reply(record(b"1", (headers.SEQUENCE, raw))).sequence == sequence
+
 
 class TestRouter:
     def test_replies_are_never_held_back(self) -> None:
@@ -161,6 +168,17 @@ class TestRouter:
 
         assert len(pending) == 0
         assert [reply.record.value for reply in slot.unread] == [b"1", b"1", b"3"]
+
+    def test_repeated_item_of_a_stream_is_counted_and_dropped(self) -> None:
+        router, pending = self.make()
+        slot = StreamSlot(REPLIES)
+        pending.add(b"id", slot)
+        first = record(b"1", (headers.CORRELATION_ID, b"id"), (headers.SEQUENCE, b"0"))
+
+        router.deliver(REPLIES, None, [first, first])
+
+        assert router.counters.snapshot() == {"replies_delivered": 1, "replies_repeated": 1}
+        assert len(slot.unread) == 1
 
     def test_reply_that_cannot_be_routed_does_not_stop_the_others(self, caplog) -> None:
         class BrokenSlot(ReplySlot):
