@@ -222,7 +222,10 @@ class Member(Protocol):
 
     @property
     def seconds_since_contact(self) -> float:
-        """Since the coordinator last answered a heartbeat; infinite outside the group."""
+        """Since the last heartbeat that was answered was sent; infinite outside the group.
+
+        By the monotonic clock, which goes on while the process is frozen.
+        """
         ...
 
     def commit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -73,6 +74,25 @@ class TestBrokerIsGone:
             own_broker.freeze()
 
             eventually(lambda: member.seconds_since_contact > 0.8)
+
+    def test_contact_is_as_old_as_the_heartbeat_that_was_answered(
+        self, own, own_broker, hero
+    ) -> None:
+        member = own.joined("heroes", hero)
+        round_trip = 0.4
+        ages: list[float] = []
+
+        def is_renewed() -> bool:
+            ages.append(member.seconds_since_contact)
+            return sum(later < earlier for earlier, later in pairwise(ages)) >= 2
+
+        own_broker.set_round_trip_time(round_trip)
+        with polling(member):
+            # Given that answers to what was sent without the delay are through.
+            eventually(lambda: member.seconds_since_contact > round_trip)
+            eventually(is_renewed)
+
+        assert min(ages) >= round_trip
 
     @pytest.mark.parametrize("fault", ["freeze", "set_down"])
     def test_close_is_bounded_when_the_broker_is_gone(self, own, own_broker, hero, fault) -> None:

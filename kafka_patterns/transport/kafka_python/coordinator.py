@@ -67,6 +67,8 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
     fenced = False
     """Whether another live member took this one's ``group_instance_id``."""
 
+    _contact = float("-inf")
+
     @property
     def has_member_id(self) -> bool:
         """Whether this member was in the group before and was not thrown out since."""
@@ -74,10 +76,35 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
 
     @property
     def seconds_since_contact(self) -> float:
-        """Since the coordinator last answered a heartbeat or a join."""
+        """Since the latest heartbeat or join that the coordinator has answered was sent.
+
+        When the answer is read says nothing: it may have lain here while the process was frozen,
+        and the group gone on without this member.
+        """
         if self.state is MemberState.UNJOINED:
             return float("inf")
-        return float(time.time() - max(self.heartbeat.last_receive, self.heartbeat.last_reset))
+        return time.monotonic() - self._contact
+
+    def _send_heartbeat_request(self) -> KafkaFuture:
+        sent = time.monotonic()
+        future = super()._send_heartbeat_request()
+        future.add_callback(self._note_contact, sent)
+        future.add_errback(self._note_rebalance, sent)
+        return future
+
+    def _send_sync_group_request(self, request: Any) -> KafkaFuture:
+        sent = time.monotonic()
+        future = super()._send_sync_group_request(request)
+        future.add_callback(self._note_contact, sent)
+        return future
+
+    def _note_contact(self, sent: float, _answer: object) -> None:
+        self._contact = max(self._contact, sent)
+
+    def _note_rebalance(self, sent: float, error: object) -> None:
+        """The group waits for this member to join again: it still counts as one."""
+        if isinstance(error, RebalanceInProgressError):
+            self._note_contact(sent, error)
 
     def ensure_coordinator_ready(self) -> None:
         """Find the coordinator or raise; the base would search for ever, also amid a join.
