@@ -30,6 +30,7 @@ class _Lane(Generic[Item]):
     items: deque[Item] = attrs.field(factory=deque)
     active: int = 0  # how many of them, from the head on, are being worked on
     wake_at: int | None = None
+    holds: int = 0  # so far; a timer ends the hold it was set for, and no later one
     waited_for: Limit | None = None
 
 
@@ -152,17 +153,20 @@ class Lanes(Generic[Item]):
             lane = self._stop_running(item)
             _drop_first(lane, done)
             lane.wake_at = wake_at
+            lane.holds += 1
+            hold = lane.holds
             self._waiting.add(lane)
             self._tell_idle()
-        self._timers.at(time.monotonic() + delay, lambda: self._wake(lane))
+        self._timers.at(time.monotonic() + delay, lambda: self._wake(lane, hold))
 
     def _tell_idle(self) -> None:
         if self._frozen and not self._running:
             self._idle.notify_all()
 
-    def _wake(self, lane: _Lane[Item]) -> None:
+    def _wake(self, lane: _Lane[Item], hold: int) -> None:
         with self._lock:
-            self._wake_locked(lane)
+            if lane.holds == hold:
+                self._wake_locked(lane)
 
     def _wake_locked(self, lane: _Lane[Item]) -> None:
         lane.wake_at = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.consuming.timers import Timer, Timers
 from kafka_patterns.server.lanes import Lanes, Limit
 
 Item = tuple[str, int]
@@ -34,8 +34,26 @@ def in_thread() -> Iterator[Callable[..., Future[Any]]]:
         yield pool.submit
 
 
+class ManualTimers(Timers):
+    """Timers whose time comes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__("manual-timers")
+        self.functions: list[Callable[[], object]] = []
+
+    def at(self, due: float, function: Callable[[], object]) -> Timer:
+        self.functions.append(function)
+        return Timer(function, lambda _: None)
+
+
 def put(lanes: Lanes[Item], lane: str, *numbers: int) -> None:
     lanes.put((lane, (lane, number)) for number in numbers)
+
+
+def take(lanes: Lanes[Item]) -> Item:
+    item = lanes.take()
+    assert item is not None
+    return item
 
 
 def items(lane: str, *numbers: int) -> list[Item]:
@@ -85,6 +103,22 @@ class TestBatches:
         assert lanes.waiting == 0
         first = lanes.take()
         assert lanes.gather(first, 3) == items("a", 1, 2, 3)
+
+    def test_wait_that_was_cut_short_does_not_cut_the_next_one_short(self) -> None:
+        timers = ManualTimers()
+        lanes: Lanes[Item] = Lanes(timers)
+        put(lanes, "a", 1)
+        lanes.hold(take(lanes), 0.2, wake_at=2)
+        put(lanes, "a", 2)
+        lanes.hold(take(lanes), 30)
+        gathering, backoff = timers.functions
+
+        gathering()
+        assert lanes.waiting == 1
+
+        backoff()
+        assert lanes.waiting == 0
+        assert lanes.take() == ("a", 1)
 
     def test_batch_that_runs_is_not_dropped_and_ends_with_its_lane(self, lanes) -> None:
         put(lanes, "a", 1, 2, 3, 4)
