@@ -52,8 +52,8 @@ def bind(function: Callable[..., Any]) -> Binding:
     The payload comes first; a parameter annotated ``KafkaContext`` or named ``context`` gets
     the context.
 
-    :raises ConfigurationError: if it has parameters that nothing can fill, or annotations that
-        cannot be resolved.
+    :raises ConfigurationError: if it has parameters that nothing can fill, annotations that
+        cannot be resolved, or ``*`` parameters and no other for the payload.
     """
     try:
         signature = inspect.signature(function)
@@ -65,6 +65,12 @@ def bind(function: Callable[..., Any]) -> Binding:
     context = next((p for p in parameters if _is_context(p, hints)), None)
     others = [p for p in parameters if p is not context and p.kind not in _STAR]
     payload = others[0] if others else None
+    if payload is None and any(p.kind in _STAR for p in parameters):
+        raise ConfigurationError(
+            f"handler {_name(function)}: '*' parameters do not tell what it takes, nor as which "
+            "type; name the payload. If this is the inner function of a decorator, put "
+            "@functools.wraps on it, which shows the signature of the handler inside"
+        )
     for parameter in others[1:]:
         if parameter.default is inspect.Parameter.empty:
             raise ConfigurationError(

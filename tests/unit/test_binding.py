@@ -226,6 +226,21 @@ class TestRefusals:
         with pytest.raises(ConfigurationError, match="'context' must not be positional-only"):
             bind(handle)
 
+    @pytest.mark.parametrize(
+        "function",
+        [
+            lambda *args, **more: None,
+            lambda *args: None,
+            lambda **more: None,
+            lambda *args, context: None,
+        ],
+    )
+    def test_decorator_that_hides_the_signature_is_refused_with_the_way_out(
+        self, function: Callable[..., Any]
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=r"name the payload.*@functools\.wraps"):
+            bind(function)
+
     @pytest.mark.parametrize("thing", [5, "text", None])
     def test_what_cannot_be_called_is_refused(self, thing: Any) -> None:
         with pytest.raises(ConfigurationError, match="cannot be a handler"):

@@ -128,8 +128,13 @@ class TestControllers:
     @pytest.mark.parametrize("mark_first", [True, False])
     @pytest.mark.parametrize("kind", [staticmethod, classmethod])
     def test_static_and_class_methods_are_found(self, kind, mark_first) -> None:
-        def handle(*arguments: Any) -> Any:
-            return arguments[-1]
+        def of_class(cls: type, message: Any) -> Any:
+            return message
+
+        def static(message: Any) -> Any:
+            return message
+
+        handle = of_class if kind is classmethod else static
 
         mark = message_pattern("hero")
         namespace = {"handle": kind(mark(handle)) if mark_first else mark(kind(handle))}
