@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from kafka_patterns.errors import TransportError
+from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.transport.base import (
     EARLIEST,
@@ -34,7 +35,8 @@ __all__ = ["Fetcher", "RecordSink"]
 logger = logging.getLogger("kafka_patterns.fetcher")
 
 _POLL_SECONDS = 0.5
-_ERROR_BACKOFF_SECONDS = 0.2
+_ERROR_BACKOFF = ExponentialBackoff(0.1, 2.0)
+_LOOKUP_BACKOFF_SECONDS = 0.2
 _LOOKUP_SECONDS = 2.0
 _UNWRAP_SECONDS = 2.0
 
@@ -89,11 +91,12 @@ class Fetcher:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._commands: deque[Callable[[], object]] = deque()  # append and popleft are atomic
         self._news = threading.Event()
-        self._stopping = False
+        self._stop_requested = threading.Event()
         self._polling = False
         self._assigned: dict[TopicPartition, _Assigned] = {}  # this thread's alone
         self._paused: set[TopicPartition] = set()
         self._reader: Reader | None = None
+        self._errors = 0  # since the last poll that went well
         self.last_poll = time.monotonic()
         self.last_error: BaseException | None = None
 
@@ -170,7 +173,7 @@ class Fetcher:
 
     def stop(self, timeout: float) -> bool:
         """Stop and close the reader; ``False`` if the thread did not end within *timeout*."""
-        self._stopping = True
+        self._stop_requested.set()
         self._news.set()
         reader = self._reader
         if reader is not None:
@@ -207,7 +210,7 @@ class Fetcher:
     # Everything below runs in the fetcher's thread.
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stop_requested.is_set():
             try:
                 self._step()
             except Interrupted:
@@ -221,9 +224,10 @@ class Fetcher:
 
     def _note(self, error: BaseException, text: str, *arguments: Any) -> None:
         self.last_error = error
-        if not self._stopping:
+        if not self._stop_requested.is_set():
             logger.warning(text, *arguments, exc_info=None if arguments else error)
-            self._news.wait(_ERROR_BACKOFF_SECONDS)
+            self._errors += 1
+            self._stop_requested.wait(_ERROR_BACKOFF.seconds(self._errors))
 
     def _step(self) -> None:
         self._run_commands()
@@ -257,7 +261,7 @@ class Fetcher:
         self._polling = True
         try:
             # A command or a wake that came before `_polling` was set has not woken the reader.
-            timeout = 0.0 if self._commands or self._stopping else _POLL_SECONDS
+            timeout = 0.0 if self._commands or self._stop_requested.is_set() else _POLL_SECONDS
             fetched = reader.poll(timeout, self._room)
         except OffsetOutOfRange as error:
             self._lose_positions(error.positions)
@@ -267,6 +271,7 @@ class Fetcher:
             self.last_poll = time.monotonic()
         for partition, records in fetched.items():
             self._deliver(partition, records)
+        self._errors = 0
 
     def _deliver(self, partition: TopicPartition, records: list[Record]) -> None:
         assigned = self._assigned.get(partition)
@@ -302,7 +307,7 @@ class Fetcher:
             assigned = self._assigned[partition]
             offset = found.get(partition)
             if offset is None:
-                assigned.unpositioned_until = time.monotonic() + _ERROR_BACKOFF_SECONDS
+                assigned.unpositioned_until = time.monotonic() + _LOOKUP_BACKOFF_SECONDS
             else:
                 assigned.unpositioned_until = None
                 assigned.next_offset = offset
@@ -316,7 +321,7 @@ class Fetcher:
                 if assigned.unpositioned_until is None:
                     reader.assign(partition, assigned.next_offset)
             self._reader = reader
-        if self._stopping:
+        if self._stop_requested.is_set():
             raise Interrupted
         return self._reader
 

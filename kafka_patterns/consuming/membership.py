@@ -7,7 +7,6 @@ and runs no user code, so nothing a handler does can make the group believe it i
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from kafka_patterns.errors import GroupError, NotConnected, TransportError
+from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.transport.base import AssignmentListener, Interrupted, Member
 
@@ -26,8 +26,8 @@ logger = logging.getLogger("kafka_patterns.membership")
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
-_FIRST_BACKOFF_SECONDS = 0.1
-_MAX_BACKOFF_SECONDS = 5.0
+_CRASH_BACKOFF = ExponentialBackoff(0.1, 5.0)
+_TROUBLE_BACKOFF = ExponentialBackoff(0.04, 1.0)
 _TOPIC_REFRESH_SECONDS = 1.0
 
 
@@ -158,7 +158,7 @@ class Membership(AssignmentListener):
     # Everything below runs in the membership's thread.
 
     def _run(self) -> None:
-        backoff = _FIRST_BACKOFF_SECONDS
+        crashes = 0
         while not self._stop_requested.is_set():
             started = time.monotonic()
             try:
@@ -173,10 +173,10 @@ class Membership(AssignmentListener):
             except Exception as error:
                 logger.exception("the group membership failed, starting over")
                 self._owner.on_crash(error)
-                if time.monotonic() - started > _MAX_BACKOFF_SECONDS:
-                    backoff = _FIRST_BACKOFF_SECONDS
-                self._stop_requested.wait(backoff * random.uniform(0.5, 1.0))
-                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                lived = time.monotonic() - started
+                crashes = 1 if lived > _CRASH_BACKOFF.maximum else crashes + 1
+                self._leave()  # a dead one must not heartbeat while it is waited for a new one
+                self._stop_requested.wait(_CRASH_BACKOFF.seconds(crashes))
             finally:
                 self._leave()
         self._refuse_commands()
@@ -195,7 +195,7 @@ class Membership(AssignmentListener):
             except TransportError as error:
                 trouble += 1
                 self._owner.on_trouble(error)
-                self._stop_requested.wait(min(0.02 * 2**trouble, 1.0))
+                self._stop_requested.wait(_TROUBLE_BACKOFF.seconds(trouble))
             finally:
                 self.last_poll = time.monotonic()
             self._tell_assignment(member)

@@ -13,7 +13,8 @@ from kafka_patterns import GroupError, KafkaStatus
 from kafka_patterns.testing import ApiKey, EmbeddedBroker
 from tests.integration.foreign import ForeignMember
 from tests.integration.outage import bring_back, take_away
-from tests.integration.peers import PATIENCE, Peers
+from tests.integration.peers import PATIENCE, Peers, collect_events
+from tests.integration.wire import Wire
 from tests.support.backends import TestBroker
 from tests.support.waiting import eventually
 
@@ -220,6 +221,32 @@ def test_broker_lost_amid_a_rebalance_disconnects_and_ends_nothing_for_good(
     started = time.monotonic()
     stop()
     assert time.monotonic() - started < 5
+
+
+def test_crashed_membership_is_seen_and_begins_anew(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    server = peers.server()
+    events = collect_events(server, topic)
+    told: list[KafkaStatus] = []
+
+    def explode() -> None:
+        raise RuntimeError("a bug in the base")
+
+    def crash_and_serve(event: str) -> None:
+        told.clear()
+        server.run_on_consumer_thread(
+            lambda consumer: setattr(consumer._coordinator, "poll", explode)
+        )
+        eventually(lambda: CRASHED in told, PATIENCE)
+        assert "RuntimeError: a bug in the base" in (server.health().last_error or "")
+        assert server.status.wait_for(CONNECTED, PATIENCE)
+        wire.produce(topic, event.encode())
+        eventually(lambda: event in events, PATIENCE)
+
+    with server:
+        server.status.subscribe(told.append)
+        crash_and_serve("first")
+        crash_and_serve("second")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -272,3 +273,26 @@ def test_fetcher_that_never_started_stops(log, sink) -> None:
     admin: Any = NoAdmin()
 
     assert Fetcher(log.reader, sink, admin, "idle").stop(1)
+
+
+def test_reader_that_cannot_be_made_is_tried_with_growing_pauses(log, sink, fetcher) -> None:
+    tries: list[float] = []
+    make = fetcher._make_reader
+
+    def counted():
+        tries.append(time.monotonic())
+        return make()
+
+    fetcher._make_reader = counted
+    log.refusals += [OSError("too many open files")] * 3
+    log.append(ZERO)
+
+    fetcher.assign(ZERO, 0)
+    for _ in range(100):
+        fetcher.wake()
+
+    eventually(lambda: sink.offsets(ZERO) == [0])
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    # A tenth of a second doubles each time; chance takes away a fifth at most.
+    assert all(pause >= 0.08 * 2**n for n, pause in enumerate(pauses))
+    assert len(pauses) == 3

@@ -1,0 +1,188 @@
+"""The membership's thread comes back after whatever ends its member, but not at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from kafka_patterns.consuming.membership import Membership
+from kafka_patterns.errors import GroupError, TransportError
+from kafka_patterns.message import TopicPartition
+from kafka_patterns.transport.base import AssignmentListener
+from tests.support.waiting import eventually
+
+
+class FakeMember:
+    """Polls as the script says, then in peace."""
+
+    rejoin_needed = False
+    seconds_since_contact = 0.0
+
+    def __init__(self, failures: list[Exception]) -> None:
+        self._failures = failures
+        self._news = threading.Event()
+        self.polls: list[float] = []
+        self.closed_at: float | None = None
+
+    def poll(self, timeout: float) -> None:
+        self.polls.append(time.monotonic())
+        if self._failures:
+            raise self._failures.pop(0)
+        self._news.wait(0.001)
+
+    def missing_topics(self) -> Collection[str]:
+        return ()
+
+    def wakeup(self) -> None:
+        self._news.set()
+
+    def close(self, timeout: float) -> None:
+        self.closed_at = time.monotonic()
+
+
+class Owner:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.crashes: list[BaseException] = []
+        self.troubles: list[TransportError] = []
+        self.ticks = 0
+
+    def before_rejoin(self, member: Any) -> None: ...
+
+    def on_revoked(self, member: Any, *, membership_lost: bool) -> None: ...
+
+    def on_assigned(
+        self, member: Any, partitions: Collection[TopicPartition], generation: int
+    ) -> None: ...
+
+    def on_tick(self, member: Any) -> None:
+        self.ticks += 1
+
+    def on_trouble(self, error: TransportError) -> None:
+        self.troubles.append(error)
+
+    def on_crash(self, error: BaseException) -> None:
+        self.crashes.append(error)
+
+    def before_leave(self, member: Any) -> None: ...
+
+
+class Group:
+    """Makes a member for each try, which fails as the script says."""
+
+    def __init__(self) -> None:
+        self.script: list[list[Exception]] = []
+        self.members: list[FakeMember] = []
+        self.owner = Owner()
+        self.membership = Membership(self.make, self.owner, "test-member")
+
+    def make(self, _: AssignmentListener) -> Any:
+        self.members.append(FakeMember(self.script.pop(0) if self.script else []))
+        return self.members[-1]
+
+    def start(self, *script: list[Exception]) -> None:
+        self.script += script
+        self.membership.start()
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    made = Group()
+    yield made
+    assert made.membership.stop(5)
+
+
+def crashes(count: int) -> list[list[Exception]]:
+    return [[RuntimeError(f"crash {number}")] for number in range(count)]
+
+
+def test_crashed_member_is_replaced_with_growing_pauses(group: Group) -> None:
+    group.start(*crashes(3))
+
+    eventually(lambda: group.owner.ticks)
+
+    assert [str(error) for error in group.owner.crashes] == ["crash 0", "crash 1", "crash 2"]
+    begins = [member.polls[0] for member in group.members]
+    pauses = [later - earlier for earlier, later in pairwise(begins)]
+    # A tenth of a second doubles each time; chance takes away a fifth at most.
+    assert all(pause >= 0.08 * 2**n for n, pause in enumerate(pauses))
+
+
+def test_dead_member_is_closed_before_the_pause(group: Group) -> None:
+    group.start(*crashes(1))
+
+    eventually(lambda: group.owner.ticks)
+
+    closed_at = group.members[0].closed_at
+    assert closed_at is not None
+    assert group.members[1].polls[0] - closed_at >= 0.08
+
+
+def test_pause_is_interrupted_by_the_stop(group: Group) -> None:
+    group.start(*crashes(50))
+    eventually(lambda: len(group.owner.crashes) >= 4)
+
+    started = time.monotonic()
+
+    assert group.membership.stop(5)
+    assert time.monotonic() - started < 0.5
+
+
+def test_refusal_of_the_group_ends_it_for_good(group: Group) -> None:
+    refusal = GroupError("another protocol")
+    group.start([refusal])
+
+    eventually(lambda: not group.membership.alive)
+
+    assert group.owner.crashes == [refusal]
+    assert group.membership.failure is refusal
+    assert len(group.members) == 1
+
+
+def test_trouble_keeps_the_member_however_long_it_lasts(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float | None = None) -> bool:
+        waits.append(0.0 if seconds is None else seconds)
+        return False
+
+    stop_requested: Any = group.membership._stop_requested
+    monkeypatch.setattr(stop_requested, "wait", wait)
+    outage: list[Exception] = [TransportError("the coordinator is away") for _ in range(2_000)]
+
+    group.start(outage)
+    eventually(lambda: group.owner.ticks)
+
+    assert len(group.owner.troubles) == 2_000
+    assert group.owner.crashes == []
+    assert len(group.members) == 1
+    assert max(waits) <= 1.2
+    assert min(waits[10:]) >= 0.8
+
+
+def test_commands_run_with_the_member(group: Group) -> None:
+    group.start()
+
+    commanded: list[Any] = []
+    group.membership.submit(commanded.append).result(5)
+
+    assert commanded == group.members
+
+
+def test_command_that_fails_is_the_failure_of_who_asked(group: Group) -> None:
+    group.start()
+
+    def fail(_: Any) -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        group.membership.submit(fail).result(5)
+    assert group.owner.crashes == []
