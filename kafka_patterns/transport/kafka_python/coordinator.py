@@ -9,28 +9,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka.coordinator.base import Generation, HeartbeatThread, MemberState
-from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
 )
-from kafka.errors import CommitFailedError, KafkaError, NodeNotReadyError, RebalanceInProgressError
+from kafka.errors import CommitFailedError, NodeNotReadyError, RebalanceInProgressError
 from kafka.future import Future as KafkaFuture
 from kafka.protocol.group import LeaveGroupRequest
 
 from kafka_patterns.transport.base import Interrupted
 from kafka_patterns.transport.kafka_python.network import await_future
+from kafka_patterns.transport.kafka_python.static_member import StaticMemberCoordinator
 
 __all__ = ["TolerantCoordinator"]
 
 _ASSIGNMENT_VERSION = 1
-_FENCED = 82
 _LOOKUP_SECONDS = 0.1
 _NOTIFY_AGAIN_SECONDS = 0.01
-
-
-class FencedInstanceIdError(KafkaError):  # type: ignore[misc]  # the base has no types
-    """Another live member uses the same ``group_instance_id``."""
 
 
 class _HeartbeatThread(HeartbeatThread):  # type: ignore[misc]  # the base has no types
@@ -56,16 +51,13 @@ class _HeartbeatThread(HeartbeatThread):  # type: ignore[misc]  # the base has n
             self.join(_NOTIFY_AGAIN_SECONDS)
 
 
-class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types
+class TolerantCoordinator(StaticMemberCoordinator):
     """Takes any assignment a foreign leader may send.
 
     A leader of another implementation may assign topics this member does not subscribe to,
     which sends the base into a rejoin loop, or nothing at all as zero bytes, which it cannot
     decode. Both are read as what they mean.
     """
-
-    fenced = False
-    """Whether another live member took this one's ``group_instance_id``."""
 
     _contact = float("-inf")
 
@@ -157,43 +149,11 @@ class TolerantCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the bas
         rebalance.
         """
         codes = {code for _, partitions in response.topics for _, code in partitions}
-        if _FENCED in codes:
-            self._be_fenced(future)
-        elif RebalanceInProgressError.errno in codes:
+        if RebalanceInProgressError.errno in codes:
             self.request_rejoin()
             future.failure(CommitFailedError())
         else:
             super()._handle_offset_commit_response(offsets, future, send_time, response)
-
-    def _handle_join_group_response(
-        self, future: KafkaFuture, send_time: float, response: Any
-    ) -> None:
-        if response.error_code == _FENCED:
-            self._be_fenced(future)
-        else:
-            super()._handle_join_group_response(future, send_time, response)
-
-    def _handle_sync_group_response(
-        self, future: KafkaFuture, send_time: float, response: Any
-    ) -> None:
-        if response.error_code == _FENCED:
-            self._be_fenced(future)
-        else:
-            super()._handle_sync_group_response(future, send_time, response)
-
-    def _handle_heartbeat_response(
-        self, future: KafkaFuture, send_time: float, response: Any
-    ) -> None:
-        if response.error_code == _FENCED:
-            self._be_fenced(future)
-        else:
-            super()._handle_heartbeat_response(future, send_time, response)
-
-    def _be_fenced(self, future: KafkaFuture) -> None:
-        """The base does not know this error, and would try for ever."""
-        self.fenced = True
-        self.reset_generation()
-        future.failure(FencedInstanceIdError())
 
     def _perform_assignment(
         self, leader_id: str, assignment_strategy: str, members: Sequence[Sequence[Any]]

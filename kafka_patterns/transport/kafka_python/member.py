@@ -16,12 +16,10 @@ from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy, Interrupted
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
-from kafka_patterns.transport.kafka_python.coordinator import (
-    FencedInstanceIdError,
-    TolerantCoordinator,
-)
+from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
+from kafka_patterns.transport.kafka_python.static_member import FencedInstanceIdError
 
 __all__ = ["KafkaMember"]
 
