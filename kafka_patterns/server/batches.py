@@ -58,19 +58,9 @@ class BatchDispatcher:
 
     def _call(self, invocations: list[Invocation], payloads: list[Any]) -> BatchOutcome:
         first = invocations[0]
-        items = [invocation.item for invocation in invocations]
-
-        def commit() -> None:
-            for item in items:
-                self._invocations.commit(item)
-
-        context = attrs.evolve(
-            first.context,
-            messages=tuple(invocation.context.message for invocation in invocations),
-            commit=commit,
-        )
+        first.batch = invocations
         try:
-            first.handler.binding.call(first.handler.function, payloads, context)
+            first.handler.binding.call(first.handler.function, payloads, first.context)
         except BatchItemFailed as failed:
             if not 0 <= failed.index < len(invocations):
                 return self._conclude_one(first, failed)

@@ -2,51 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
+from kafka_patterns import headers
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import PartitionLost
-from kafka_patterns.message import IncomingMessage
+from kafka_patterns.failures.attempts import attempts_before
+from kafka_patterns.message import IncomingMessage, Record
 from kafka_patterns.server.deferral import Acknowledgement
 
 __all__ = ["KafkaContext"]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+class Delivery(Protocol):
+    """What a context tells of: one call of one handler."""
+
+    @property
+    def record(self) -> Record: ...
+
+    @property
+    def pattern(self) -> str: ...
+
+    @property
+    def handler_name(self) -> str: ...
+
+    @property
+    def expects_reply(self) -> bool: ...
+
+    @property
+    def consumer(self) -> ConsumerDriver: ...
+
+    @property
+    def producer(self) -> ProducerDriver: ...
+
+    @property
+    def message(self) -> IncomingMessage: ...
+
+    @property
+    def messages(self) -> tuple[IncomingMessage, ...]: ...
+
+    @property
+    def tries(self) -> int: ...
+
+    @property
+    def is_lost(self) -> bool: ...
+
+    def commit(self) -> None: ...
+
+    def defer(self) -> Acknowledgement: ...
+
+
+@attrs.define(eq=False, repr=False)
 class KafkaContext:
     """The message a handler works on, and its way to Kafka.
 
-    :param topic: where the message came from.
-    :param partition: its partition.
-    :param message: the message, parsed and raw; of a batch, the first one.
-    :param messages: all messages of a batch; otherwise the one.
-    :param pattern: the pattern of the handler.
-    :param handler: the name of the handler.
-    :param consumer: a thread-safe face of the consumer.
-    :param producer: a thread-safe face of the producer.
-    :param attempt: 1 at the first delivery, counting those a retry header tells of.
-    :param correlation_id: of a request: text, or bytes if it is no text; ``None`` for events.
-    :param deadline: when the caller stops waiting, in seconds since 1970, or ``None``.
-    :param expects_reply: whether what the handler returns is sent.
+    What it tells is read from the message when it is asked for: few handlers ask for all of it.
     """
 
-    topic: str
-    partition: int
-    message: IncomingMessage
-    messages: tuple[IncomingMessage, ...]
-    pattern: str
-    handler: str
-    consumer: ConsumerDriver
-    producer: ProducerDriver
-    attempt: int
-    correlation_id: str | bytes | None
-    deadline: float | None
-    expects_reply: bool
-    _is_lost: Callable[[], bool]
-    _commit: Callable[[], object]
-    _defer: Callable[[], Acknowledgement]
+    _delivery: Delivery
+
+    def __repr__(self) -> str:
+        message = self._delivery.record
+        return f"<KafkaContext {message.topic}[{message.partition}] offset {message.offset}>"
+
+    @property
+    def topic(self) -> str:
+        """Where the message came from."""
+        return self._delivery.record.topic
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+        return self._delivery.record.partition
+
+    @property
+    def message(self) -> IncomingMessage:
+        """The message, parsed and raw; of a batch, the first one."""
+        return self._delivery.message
+
+    @property
+    def messages(self) -> tuple[IncomingMessage, ...]:
+        """All messages of a batch; otherwise the one."""
+        return self._delivery.messages
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of the handler."""
+        return self._delivery.pattern
+
+    @property
+    def handler(self) -> str:
+        """The name of the handler."""
+        return self._delivery.handler_name
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """A thread-safe face of the consumer."""
+        return self._delivery.consumer
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """A thread-safe face of the producer."""
+        return self._delivery.producer
+
+    @property
+    def attempt(self) -> int:
+        """1 at the first delivery, counting those a retry header tells of."""
+        return self._delivery.tries + attempts_before(self.message.headers)
+
+    @property
+    def correlation_id(self) -> str | bytes | None:
+        """Of a request: text, or bytes if it is no text; ``None`` for events."""
+        return read_correlation_id(self._delivery.record.header(headers.CORRELATION_ID))
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, in seconds since 1970, or ``None``."""
+        return read_deadline(self._delivery.record.header(headers.DEADLINE))
+
+    @property
+    def expects_reply(self) -> bool:
+        """Whether what the handler returns is sent."""
+        return self._delivery.expects_reply
 
     def heartbeat(self) -> None:
         """Check that the partition is still ours. Not needed to stay in the group.
@@ -54,7 +133,7 @@ class KafkaContext:
         :raises PartitionLost: if it went to another member meanwhile; what this handler does
             from here on is done there again.
         """
-        if self._is_lost():
+        if self._delivery.is_lost:
             raise PartitionLost(
                 f"partition {self.partition} of {self.topic!r} went to another member: message "
                 f"{self.message.offset} is delivered again there"
@@ -69,7 +148,7 @@ class KafkaContext:
         :raises CommitFailed: if the broker did not take it.
         """
         self.heartbeat()
-        self._commit()
+        self._delivery.commit()
 
     def defer(self) -> Acknowledgement:
         """Finish this message later: what the handler returns is dropped.
@@ -78,7 +157,7 @@ class KafkaContext:
         once. Until then the message counts as in flight, and its lane waits. If the handler
         raises after all, that counts.
         """
-        return self._defer()
+        return self._delivery.defer()
 
 
 def read_correlation_id(raw: bytes | None) -> str | bytes | None:

@@ -223,8 +223,8 @@ class Engine:
             return max(0.05, deadline - time.monotonic())
 
         self._stopping.set()
-        clean = self._fetcher.stop(min(left(), _CLOSE_SECONDS))
         self._lanes.close()
+        clean = self._fetcher.stop(min(left(), _CLOSE_SECONDS))
         # Handlers may take most of the time; the last commit and the goodbye need some too.
         clean = self._join_workers(left() - min(_CLOSE_SECONDS, timeout / 4)) and clean
         if self._producer is not None:

@@ -8,16 +8,15 @@ from typing import Any
 
 import attrs
 
-from kafka_patterns import headers
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import PayloadError
-from kafka_patterns.failures.attempts import attempts_before
 from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
 from kafka_patterns.failures.rpc_error import is_expected
+from kafka_patterns.message import IncomingMessage, Record
 from kafka_patterns.serialization.incoming import incoming_message
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.serialization.typed import structure_body
-from kafka_patterns.server.context import KafkaContext, read_correlation_id, read_deadline
+from kafka_patterns.server.context import KafkaContext
 from kafka_patterns.server.deferral import Acknowledgement
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.outcome import Outcome
@@ -33,18 +32,96 @@ Conclude = Callable[["Invocation", Callable[[], Any]], Outcome]
 
 @attrs.define(eq=False)
 class Invocation:
-    """A handler about to be called for one message.
+    """A handler about to be called for one message; its context stands on it.
 
+    :param conclude: what ``KafkaContext.defer`` leads to in the end.
+    :param expects_reply: whether what the handler returns is sent.
+    :param value: what the deserializer made of the payload.
     :param poison: why the payload could not be read, once that is known.
     :param acknowledgement: set if the handler finishes the message later.
+    :param batch: all invocations of a batch handler's call, on the first of them.
     """
 
     item: WorkItem
     handler: Handler
-    filters: Sequence[ExceptionFilter]
-    context: KafkaContext = attrs.field(init=False)
+    _tools: InvocationMaker
+    _conclude: Conclude
+    expects_reply: bool
+    value: Any = None
     poison: PayloadError | None = None
     acknowledgement: Acknowledgement | None = None
+    batch: Sequence[Invocation] = ()
+    _message: IncomingMessage | None = None
+    _context: KafkaContext | None = None
+
+    # What the context tells
+
+    @property
+    def context(self) -> KafkaContext:
+        """The context of this call; always the same one."""
+        if self._context is None:
+            self._context = KafkaContext(self)
+        return self._context
+
+    @property
+    def record(self) -> Record:
+        """The record as it was fetched."""
+        return self.item.record
+
+    @property
+    def message(self) -> IncomingMessage:
+        """The message, parsed when it is asked for."""
+        if self._message is None:
+            self._message = incoming_message(self.item.record, self.value)
+        return self._message
+
+    @property
+    def messages(self) -> tuple[IncomingMessage, ...]:
+        """Those of the batch, or the one."""
+        return tuple(one.message for one in self.batch or (self,))
+
+    @property
+    def pattern(self) -> str:
+        """The handler's."""
+        return self.handler.mark.pattern
+
+    @property
+    def handler_name(self) -> str:
+        """The handler's."""
+        return self.handler.name
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """The server's."""
+        return self._tools.consumer
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """The server's."""
+        return self._tools.producer
+
+    @property
+    def tries(self) -> int:
+        """How often this process has tried the message, this time included."""
+        return self.item.attempt
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the partition was given up meanwhile."""
+        return self.item.assigned.lost
+
+    def commit(self) -> None:
+        """Commit the message, or all of the batch."""
+        for one in self.batch or (self,):
+            self._tools.commit(one.item)
+
+    def defer(self) -> Acknowledgement:
+        """Leave the end to whoever has the acknowledgement; always the same one."""
+        if self.acknowledgement is None:
+            self.acknowledgement = Acknowledgement(lambda produce: self._conclude(self, produce))
+        return self.acknowledgement
+
+    # The call
 
     def call(self) -> Any:
         """Call the handler.
@@ -62,14 +139,14 @@ class Invocation:
         if self.poison is not None:
             raise self.poison
         try:
-            return structure_body(self.item.record.value, self.context.message.value, annotation)
+            return structure_body(self.item.record.value, self.value, annotation)
         except PayloadError as error:
             self.poison = error
             raise
 
     def filter(self, error: Exception) -> Any:
         """The value a filter puts in place of *error*; raises the error that remains."""
-        chosen = choose_filter((*self.handler.filters, *self.filters), error)
+        chosen = choose_filter((*self.handler.filters, *self._tools.global_filters), error)
         if chosen is None:
             raise error
         return chosen.catch(error, self.context)
@@ -111,37 +188,9 @@ class InvocationMaker:
 
         :param conclude: what ``KafkaContext.defer`` leads to in the end.
         """
-        record, pattern = item.record, handler.mark.pattern
-        invocation = Invocation(item, handler, self.global_filters)
-        value = None
+        invocation = Invocation(item, handler, self, conclude, expects_reply)
         try:
-            value = self.serialization.decode(record, pattern=pattern)
+            invocation.value = self.serialization.decode(item.record, pattern=handler.mark.pattern)
         except PayloadError as error:
             invocation.poison = error
-
-        def defer() -> Acknowledgement:
-            if invocation.acknowledgement is None:
-                invocation.acknowledgement = Acknowledgement(
-                    lambda produce: conclude(invocation, produce)
-                )
-            return invocation.acknowledgement
-
-        message = incoming_message(record, value)
-        invocation.context = KafkaContext(
-            topic=record.topic,
-            partition=record.partition,
-            message=message,
-            messages=(message,),
-            pattern=pattern,
-            handler=handler.name,
-            consumer=self.consumer,
-            producer=self.producer,
-            attempt=item.attempt + attempts_before(message.headers),
-            correlation_id=read_correlation_id(record.header(headers.CORRELATION_ID)),
-            deadline=read_deadline(record.header(headers.DEADLINE)),
-            expects_reply=expects_reply,
-            is_lost=lambda: item.assigned.lost,
-            commit=lambda: self.commit(item),
-            defer=defer,
-        )
         return invocation

@@ -27,11 +27,11 @@ Item = TypeVar("Item", bound=Hashable)
 @attrs.define(eq=False)
 class _Lane(Generic[Item]):
     key: Hashable
+    limit: Limit | None
     items: deque[Item] = attrs.field(factory=deque)
     active: int = 0  # how many of them, from the head on, are being worked on
     wake_at: int | None = None
     holds: int = 0  # so far; a timer ends the hold it was set for, and no later one
-    waited_for: Limit | None = None
 
 
 @attrs.define(eq=False)
@@ -47,7 +47,7 @@ class Lanes(Generic[Item]):
     """A queue of lanes. Any thread may call any method.
 
     :param timers: wakes lanes whose item waits for its next try.
-    :param limit_of: the limit an item runs under, if there is one.
+    :param limit_of: the limit that the items of a lane run under, if there is one.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Lanes(Generic[Item]):
             for key, item in entries:
                 lane = self._lanes.get(key) if key is not None else None
                 if lane is None:
-                    lane = _Lane(object() if key is None else key)
+                    lane = _Lane(object() if key is None else key, self._limit_of(item))
                     self._lanes[lane.key] = lane
                     self._ready.put(lane)
                 lane.items.append(item)
@@ -93,19 +93,15 @@ class Lanes(Generic[Item]):
                 if self._frozen:
                     self._parked.append(lane)
                 elif not lane.items:
-                    self._pass_turn(lane.waited_for)  # it was dropped meanwhile
-                elif self._may_run(lane):
+                    self._pass_turn(lane.limit)  # it was dropped meanwhile
+                elif lane.limit is None or self._may_run(lane, lane.limit):
                     item = lane.items[0]
                     lane.active = 1
                     self._running[item] = lane
                     return item
 
-    def _may_run(self, lane: _Lane[Item]) -> bool:
-        limit = self._limit_of(lane.items[0])
-        if limit is None:
-            return True
+    def _may_run(self, lane: _Lane[Item], limit: Limit) -> bool:
         if limit.running >= limit.maximum:
-            lane.waited_for = limit
             limit.waiting.append(lane)
             return False
         limit.running += 1
@@ -114,10 +110,9 @@ class Lanes(Generic[Item]):
     def _stop_running(self, item: Item) -> _Lane[Item]:
         lane = self._running.pop(item)
         lane.active = 0
-        limit = self._limit_of(item)
-        if limit is not None:
-            limit.running -= 1
-        self._pass_turn(limit)
+        if lane.limit is not None:
+            lane.limit.running -= 1
+            self._pass_turn(lane.limit)
         return lane
 
     def _pass_turn(self, limit: Limit | None) -> None:
@@ -141,7 +136,8 @@ class Lanes(Generic[Item]):
                 self._ready.put(lane)
             else:
                 del self._lanes[lane.key]
-            self._tell_idle()
+            if self._frozen:
+                self._tell_idle()
 
     def hold(self, item: Item, delay: float, *, done: int = 0, wake_at: int | None = None) -> None:
         """The head of *item*'s lane runs again after *delay* seconds.
@@ -160,7 +156,7 @@ class Lanes(Generic[Item]):
         self._timers.at(time.monotonic() + delay, lambda: self._wake(lane, hold))
 
     def _tell_idle(self) -> None:
-        if self._frozen and not self._running:
+        if not self._running:
             self._idle.notify_all()
 
     def _wake(self, lane: _Lane[Item], hold: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import attrs
 
@@ -12,7 +13,7 @@ from kafka_patterns.server.offset_map import decode_runs, encode_runs
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.transport.base import Room
 
-__all__ = ["AssignedPartition", "Ledger"]
+__all__ = ["AssignedPartition", "Ledger", "Released"]
 
 _PLENTY = 1_000_000_000
 
@@ -32,6 +33,17 @@ class AssignedPartition:
     refused: bool = False
 
 
+class Released(NamedTuple):
+    """What the release of a record leads to.
+
+    :param makes_room: whether partitions waited for the room this made.
+    :param finished: how many records have been finished since the last commit.
+    """
+
+    makes_room: bool
+    finished: int
+
+
 class Ledger:
     """All assigned partitions, and the bounds on what is held of them.
 
@@ -45,6 +57,7 @@ class Ledger:
         self._lock = threading.Lock()  # guards everything below, and the partitions in it
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._bytes = 0
+        self._refused = 0  # how many of the partitions are
         self._finished_since_commit = 0
 
     def open(self, partition: TopicPartition, committed: OffsetAndMetadata) -> AssignedPartition:
@@ -67,6 +80,7 @@ class Ledger:
                 assigned = self._partitions.pop(partition, None)
                 if assigned is not None:
                     assigned.lost = True
+                    self._refused -= assigned.refused
                     closed.append(assigned)
         return closed
 
@@ -90,6 +104,7 @@ class Ledger:
             room = Room(self._quota() - assigned.held, self._max_bytes - self._bytes)
             if room.records <= 0 or room.bytes <= 0:
                 assigned.refused = True
+                self._refused += 1
                 return Room(0, 0)
             return room
 
@@ -106,28 +121,40 @@ class Ledger:
     def _quota(self) -> int:
         return max(1, self._max_in_flight // max(1, len(self._partitions)))
 
-    def release(self, assigned: AssignedPartition, record: Record) -> bool:
-        """*record* is held no longer; ``True`` if partitions wait for the room this made."""
+    def finish(self, assigned: AssignedPartition, record: Record) -> int:
+        """*record* is finished; returns how many have been since the last commit."""
         with self._lock:
+            self._finish(assigned, record)
+            return self._finished_since_commit
+
+    def _finish(self, assigned: AssignedPartition, record: Record) -> None:
+        if not assigned.lost:
+            assigned.tracker.finish(record.offset)
+            self._finished_since_commit += 1
+
+    def release(self, assigned: AssignedPartition, record: Record, *, finished: bool) -> Released:
+        """*record* is held no longer.
+
+        :param finished: whether it is finished as well.
+        """
+        with self._lock:
+            if finished:
+                self._finish(assigned, record)
             assigned.held -= 1
             self._bytes -= record.size
-            if not any(p.refused for p in self._partitions.values()):
-                return False
-            low_bytes = self._bytes <= self._max_bytes // 2
-            wake = False
-            for other in self._partitions.values():
-                if other.refused and low_bytes and other.held <= self._quota() // 2:
-                    other.refused = False
-                    wake = True
-            return wake
+            makes_room = self._refused > 0 and self._admit()
+            return Released(makes_room, self._finished_since_commit)
 
-    def finish(self, assigned: AssignedPartition, offset: int) -> int:
-        """*offset* is finished; returns how many have been since the last commit."""
-        with self._lock:
-            if not assigned.lost:
-                assigned.tracker.finish(offset)
-                self._finished_since_commit += 1
-            return self._finished_since_commit
+    def _admit(self) -> bool:
+        """Give room to those that were refused, if there is enough; whether any got some."""
+        if self._bytes > self._max_bytes // 2:
+            return False
+        half = self._quota() // 2
+        ready = [p for p in self._partitions.values() if p.refused and p.held <= half]
+        for assigned in ready:
+            assigned.refused = False
+        self._refused -= len(ready)
+        return bool(ready)
 
     def committable(self) -> dict[AssignedPartition, OffsetAndMetadata]:
         """The positions, with what is finished behind them, that changed since the last commit."""

@@ -47,28 +47,30 @@ class Books:
 
     def release(self, item: WorkItem) -> None:
         """The item is through: finished, unless the user commits by hand."""
-        if self.auto_commit:
-            self.finish(item)
-        self.free(item)
+        self._release(item, finished=self.auto_commit)
 
-    def finish(self, item: WorkItem) -> None:
-        """The item may be committed."""
-        finished = self.ledger.finish(item.assigned, item.record.offset)
+    def free(self, item: WorkItem) -> None:
+        """The item is held no longer, and not finished."""
+        self._release(item, finished=False)
+
+    def _release(self, item: WorkItem, *, finished: bool) -> None:
+        makes_room, count = self.ledger.release(item.assigned, item.record, finished=finished)
+        if makes_room:
+            self.fetcher.wake()
+        if finished:
+            self._hurry_if_many(count)
+
+    def _hurry_if_many(self, finished: int) -> None:
         if self.threshold is not None and finished >= self.threshold:
             self.committer.hurry()
             self.membership.wake()
-
-    def free(self, item: WorkItem) -> None:
-        """The item is held no longer."""
-        if self.ledger.release(item.assigned, item.record):
-            self.fetcher.wake()
 
     def commit_by_user(self, item: WorkItem) -> None:
         """Finish the item and commit, waiting for it.
 
         :raises CommitFailed: if the broker did not take it.
         """
-        self.finish(item)
+        self._hurry_if_many(self.ledger.finish(item.assigned, item.record))
         future = self.membership.submit(
             lambda member: self.committer.commit_now(member, _COMMIT_SECONDS)
         )

@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 import traceback
+from typing import NamedTuple
 
 import attrs
 
+from kafka_patterns.message import Record
 from kafka_patterns.server.work import WorkItem
 
 __all__ = ["RunningHandler", "Watch"]
@@ -30,12 +32,9 @@ class RunningHandler:
     seconds: float
 
 
-@attrs.define(eq=False)
-class _Run:
-    item: WorkItem
+class _Run(NamedTuple):
     started: float
     thread_id: int
-    warned: bool = False
 
 
 class Watch:
@@ -47,10 +46,11 @@ class Watch:
     def __init__(self, warn_after: float) -> None:
         self._warn_after = warn_after
         self._runs: dict[WorkItem, _Run] = {}  # single operations on it are atomic
+        self._warned: set[WorkItem] = set()  # the looking thread's alone
 
     def begin(self, item: WorkItem) -> None:
         """In the worker: a handler is about to run."""
-        self._runs[item] = _Run(item, time.monotonic(), threading.get_ident())
+        self._runs[item] = _Run(time.monotonic(), threading.get_ident())
 
     def end(self, item: WorkItem) -> None:
         """It ran."""
@@ -58,28 +58,31 @@ class Watch:
 
     def oldest(self) -> RunningHandler | None:
         """The handler that has run longest."""
-        runs = list(self._runs.values())
+        runs = list(self._runs.items())
         if not runs:
             return None
-        oldest = min(runs, key=lambda run: run.started)
-        record = oldest.item.record
+        item, oldest = min(runs, key=lambda entry: entry[1].started)
+        record = item.record
         seconds = time.monotonic() - oldest.started
         return RunningHandler(record.topic, record.partition, record.offset, seconds)
 
     def warn(self) -> None:
         """Log the stack of each handler that runs for too long and was not named before."""
         before = time.monotonic() - self._warn_after
-        for run in list(self._runs.values()):
-            if run.started < before and not run.warned:
-                run.warned = True
-                record = run.item.record
-                frame = sys._current_frames().get(run.thread_id)  # noqa: SLF001  meant for this
-                stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
-                logger.warning(
-                    "a handler for %s[%d] offset %d runs for more than %g s; it is here:\n%s",
-                    record.topic,
-                    record.partition,
-                    record.offset,
-                    self._warn_after,
-                    stack,
-                )
+        slow = {item: run for item, run in list(self._runs.items()) if run.started < before}
+        self._warned &= slow.keys()
+        for item in slow.keys() - self._warned:
+            self._warned.add(item)
+            self._log(item.record, slow[item].thread_id)
+
+    def _log(self, record: Record, thread_id: int) -> None:
+        frame = sys._current_frames().get(thread_id)  # noqa: SLF001  meant for this
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
+        logger.warning(
+            "a handler for %s[%d] offset %d runs for more than %g s; it is here:\n%s",
+            record.topic,
+            record.partition,
+            record.offset,
+            self._warn_after,
+            stack,
+        )

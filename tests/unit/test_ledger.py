@@ -43,6 +43,11 @@ def hold(ledger: Ledger, assigned: AssignedPartition, count: int, size: int = 1)
     return offer(ledger, assigned, records(assigned.partition, range(first, first + count), size))
 
 
+def release(ledger: Ledger, assigned: AssignedPartition, one: Record) -> bool:
+    """Hold it no longer; whether that makes room for those who wait."""
+    return ledger.release(assigned, one, finished=False).makes_room
+
+
 class TestBounds:
     def test_no_more_records_are_held_than_allowed(self) -> None:
         ledger = Ledger(10, PLENTY)
@@ -90,7 +95,7 @@ class TestWakeUp:
         hero = open_at(ledger, HERO, 0)
         taken = hold(ledger, hero, 10)
 
-        assert [ledger.release(hero, one) for one in taken] == [False] * 10
+        assert [release(ledger, hero, one) for one in taken] == [False] * 10
 
     def test_full_partition_is_woken_once_when_half_of_its_share_is_free(self) -> None:
         ledger = Ledger(10, PLENTY)
@@ -98,7 +103,7 @@ class TestWakeUp:
         taken = hold(ledger, hero, 10)
         assert ledger.room(hero) == (0, 0)
 
-        woken = [ledger.release(hero, one) for one in taken]
+        woken = [release(ledger, hero, one) for one in taken]
 
         assert woken == [False] * 4 + [True] + [False] * 5
 
@@ -110,7 +115,7 @@ class TestWakeUp:
 
         ledger.room(hero)
         for one in taken:
-            ledger.release(hero, one)
+            release(ledger, hero, one)
             rooms.append(ledger.room(hero).records)
 
         assert rooms == [0, 0, 0, 0, 5, 6, 7, 8, 9, 10]
@@ -121,7 +126,12 @@ class TestWakeUp:
         taken = hold(ledger, hero, 4, size=25)
         assert hold(ledger, villain, 1, size=25) == []
 
-        assert [ledger.release(hero, one) for one in taken] == [False, True, False, False]
+        assert [release(ledger, hero, one) for one in taken] == [
+            False,
+            True,
+            False,
+            False,
+        ]
         assert len(hold(ledger, villain, 1, size=25)) == 1
 
     def test_one_slow_partition_does_not_keep_others_asleep(self) -> None:
@@ -131,7 +141,7 @@ class TestWakeUp:
         of_villain = hold(ledger, villain, 6)
         assert ledger.room(hero) == ledger.room(villain) == (0, 0)
 
-        woken = [ledger.release(villain, one) for one in of_villain]
+        woken = [release(ledger, villain, one) for one in of_villain]
 
         assert woken.count(True) == 1
 
@@ -163,7 +173,7 @@ class TestEpochs:
         ledger.close([HERO])
         open_at(ledger, HERO, 0)
 
-        ledger.finish(stale, 0)
+        ledger.finish(stale, record(HERO, 0))
 
         assert ledger.committable() == {}
         assert stale.tracker.position == 0
@@ -176,7 +186,7 @@ class TestEpochs:
         again = open_at(ledger, HERO, 0)
         assert hold(ledger, again, 1) == []
 
-        assert ledger.release(stale, held)
+        assert release(ledger, stale, held)
 
         assert len(hold(ledger, again, 1)) == 1
 
@@ -202,7 +212,7 @@ class TestCommittable:
         hold(ledger, hero, 5)
 
         for offset in (0, 1):
-            ledger.finish(hero, offset)
+            ledger.finish(hero, record(HERO, offset))
 
         assert ledger.committable() == {hero: OffsetAndMetadata(2)}
 
@@ -211,7 +221,7 @@ class TestCommittable:
         hero = open_at(ledger, HERO, 0)
         hold(ledger, hero, 5)
         for offset in (0, 1, 3):
-            ledger.finish(hero, offset)
+            ledger.finish(hero, record(HERO, offset))
         committed = ledger.committable()[hero]
         assert committed.offset == 2
 
@@ -231,7 +241,7 @@ class TestCommittable:
         ledger = Ledger(10, PLENTY)
         hero = open_at(ledger, HERO, 0)
         hold(ledger, hero, 1)
-        ledger.finish(hero, 0)
+        ledger.finish(hero, record(HERO, 0))
 
         ledger.committed(ledger.committable())
 
@@ -242,9 +252,9 @@ class TestCommittable:
         hero = open_at(ledger, HERO, 0)
         hold(ledger, hero, 3)
 
-        assert [ledger.finish(hero, offset) for offset in (0, 1)] == [1, 2]
+        assert [ledger.finish(hero, record(HERO, offset)) for offset in (0, 1)] == [1, 2]
         ledger.committable()
-        assert ledger.finish(hero, 2) == 1
+        assert ledger.finish(hero, record(HERO, 2)) == 1
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 7])
@@ -303,9 +313,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         index = data.draw(st.integers(0, len(self.held) - 1))
         assigned, one = self.held.pop(index)
-        self.ledger.finish(assigned, one.offset)
 
-        if self.ledger.release(assigned, one):
+        if self.ledger.release(assigned, one, finished=True).makes_room:
             self.waiting = {p for p in self.waiting if not self.ledger.room(self.open[p]).records}
 
     @invariant()
