@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns import ClientKafkaProxy
-from tests.integration.programs import arguments
+from tests.integration.programs import arguments, tell
 
 TIMEOUT = 20.0
 LONGEST_MS = 50
@@ -44,13 +44,13 @@ def main(name: str, options: dict[str, Any], pattern: str, threads: int) -> None
     client.subscribe_to_response_of(pattern)
     total = Tally()
     with client, ThreadPoolExecutor(threads) as executor:
-        print("calling", flush=True)
+        tell("calling")
         tallies = executor.map(
             lambda number: call(client, pattern, f"{name}-{number}", stopped), range(threads)
         )
         for tally in tallies:
             total.add(tally)
-    print("tally", json.dumps(attrs.asdict(total), default=sorted), flush=True)
+    tell("tally", json.dumps(attrs.asdict(total), default=sorted))
 
 
 def call(client: ClientKafkaProxy, pattern: str, name: str, stopped: threading.Event) -> Tally:
@@ -73,7 +73,7 @@ def call(client: ClientKafkaProxy, pattern: str, name: str, stopped: threading.E
         else:
             tally.failures.append(f"{question['id']} got the answer to {answer['id']}")
         if number % TOLD_EVERY == 0:
-            print("asked", name, number, flush=True)
+            tell("asked", name, number)
     return tally
 
 

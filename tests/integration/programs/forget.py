@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from kafka_patterns import ClientKafkaProxy, ServerKafka
-from tests.integration.programs import arguments
+from tests.integration.programs import arguments, tell
 
 PATIENCE = 30.0
 
@@ -25,13 +25,13 @@ def main(options: dict[str, Any], pattern: str, events: str, count: int, *, busy
     server.start()
     client = ClientKafkaProxy(options)
     client.subscribe_to_response_of(pattern)
-    print("answer", client.send(pattern, "hero", timeout=PATIENCE), flush=True)
+    tell("answer", client.send(pattern, "hero", timeout=PATIENCE))
     if busy:
         client.send_future(pattern, "wait", timeout=PATIENCE)
         began.wait(PATIENCE)
     for number in range(count):
         client.emit_future(events, f"event-{number}")
-    print("forgotten", flush=True)
+    tell("forgotten")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kafka_patterns import KafkaContext, ServerKafka
-from tests.integration.programs import arguments
+from tests.integration.programs import arguments, tell
 from tests.support.waiting import eventually
 
 PATIENCE = 60.0
@@ -22,13 +22,13 @@ def main(
     :param pace: seconds that each event takes.
     """
     server = ServerKafka(options)
-    server.status.subscribe(lambda status: print("status", status, flush=True))
+    server.status.subscribe(lambda status: tell("status", status))
     writing = threading.Lock()
 
     @server.event_pattern(topic)
     def note(event: str, context: KafkaContext) -> None:
         if event == "wait":
-            print("waiting", flush=True)
+            tell("waiting")
             eventually(lambda: Path(release).exists(), PATIENCE)
         threading.Event().wait(pace)
         with writing, Path(notes).open("a", encoding="utf-8") as file:
@@ -38,12 +38,12 @@ def main(
 
         @server.message_pattern(f"{topic}.ask")
         def ask(payload: Any) -> Any:
-            print("asked", flush=True)
+            tell("asked")
             eventually(lambda: Path(release).exists(), PATIENCE)
             return payload
 
     server.run()
-    print("drained", flush=True)
+    tell("drained")
 
 
 if __name__ == "__main__":
