@@ -58,6 +58,9 @@ class ReplyRouter:
         """Replies are never held back."""
         return _ALL
 
+    def passed(self, partition: TopicPartition, token: Any, offset: int) -> None:
+        """Nothing waits for an offset."""
+
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         """Replies are known by their correlation ids, not by their offsets."""
         return token

@@ -57,6 +57,10 @@ class RecordSink(Protocol):
         """Take records, in order; no more than there was room for."""
         ...
 
+    def passed(self, partition: TopicPartition, token: Any, offset: int) -> None:
+        """Between the last delivered record and *offset* there is none."""
+        ...
+
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         """*partition* is read from *offset* on: it was sought, or the position left the log.
 
@@ -271,6 +275,8 @@ class Fetcher:
             self.last_poll = time.monotonic()
         for partition, records in fetched.items():
             self._deliver(partition, records)
+        for partition, offset in reader.take_reached().items():
+            self._pass(partition, offset)
         self._errors = 0
 
     def _deliver(self, partition: TopicPartition, records: list[Record]) -> None:
@@ -279,6 +285,12 @@ class Fetcher:
             return
         self._sink.deliver(partition, assigned.token, records)
         assigned.next_offset = records[-1].offset + 1
+
+    def _pass(self, partition: TopicPartition, offset: int) -> None:
+        assigned = self._assigned.get(partition)
+        if assigned is not None and offset > assigned.next_offset:
+            assigned.next_offset = offset
+            self._sink.passed(partition, assigned.token, offset)
 
     def _lose_positions(self, positions: Mapping[TopicPartition, int]) -> None:
         reader = self._reader_now()

@@ -295,6 +295,9 @@ class Engine:
             [(_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new]
         )
 
+    def passed(self, partition: TopicPartition, token: AssignedPartition, offset: int) -> None:
+        self._ledger.passed(token, offset)
+
     def restarted(
         self, partition: TopicPartition, token: AssignedPartition, offset: int
     ) -> AssignedPartition:

@@ -118,6 +118,11 @@ class Ledger:
             self._bytes += sum(record.size for record in new)
             return new
 
+    def passed(self, assigned: AssignedPartition, offset: int) -> None:
+        """There is no record below *offset* that was not delivered."""
+        with self._lock:
+            assigned.tracker.skip_to(offset)
+
     def _quota(self) -> int:
         return max(1, self._max_in_flight // max(1, len(self._partitions)))
 

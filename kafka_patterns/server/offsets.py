@@ -15,7 +15,7 @@ class OffsetTracker:
 
     Compaction and transaction markers leave holes between offsets, so only what was delivered
     counts: the position is the lowest delivered offset that is not finished, or the one after
-    the last.
+    the last and what is known to be no record behind it.
 
     :param start: the offset at which reading began.
     :param finished: runs at or above *start* that an earlier owner finished.
@@ -43,6 +43,10 @@ class OffsetTracker:
             return False
         return True
 
+    def skip_to(self, offset: int) -> None:
+        """There is no record below *offset* that was not delivered."""
+        self._next = max(self._next, offset)
+
     def finish(self, offset: int) -> bool:
         """A record is finished; ``True`` if the position moved. Again is no harm."""
         if offset < self.position:
@@ -61,7 +65,7 @@ class OffsetTracker:
 
     @property
     def next_offset(self) -> int:
-        """The offset after the last delivered record."""
+        """The offset after the last delivered record and the hole behind it."""
         return self._next
 
     @property

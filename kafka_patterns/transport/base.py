@@ -122,6 +122,14 @@ class Reader(Protocol):
         """
         ...
 
+    def take_reached(self) -> Mapping[TopicPartition, int]:
+        """Up to which offset partitions were read to the end of a chunk since the last call.
+
+        Everything below was returned, or is no record: compaction and the markers of
+        transactions leave such offsets.
+        """
+        ...
+
     def end_offset(self, partition: TopicPartition) -> int | None:
         """The end of the log as last seen in a fetch."""
         ...

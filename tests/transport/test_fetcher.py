@@ -35,6 +35,8 @@ class Sink:
         self.threads.add(threading.current_thread())
         self.records += records
 
+    def passed(self, partition: TopicPartition, token: Any, offset: int) -> None: ...
+
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         self.restarts.append((partition, token, offset))
         return token

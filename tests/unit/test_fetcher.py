@@ -26,6 +26,7 @@ class Log:
         self.records: dict[TopicPartition, list[Record]] = {ZERO: [], ONE: []}
         self.failures: list[BaseException] = []
         self.refusals: list[BaseException] = []
+        self.reached: dict[TopicPartition, int] = {}
         self.readers: list[FakeReader] = []
 
     def append(self, partition: TopicPartition, count: int = 1) -> None:
@@ -76,6 +77,10 @@ class FakeReader:
             self._news.clear()
         return found
 
+    def take_reached(self) -> Mapping[TopicPartition, int]:
+        reached, self._log.reached = self._log.reached, {}
+        return reached
+
     def end_offset(self, partition: TopicPartition) -> int | None:
         return None
 
@@ -102,6 +107,7 @@ class Sink:
         self.records: list[Record] = []
         self.tokens: list[Any] = []
         self.failures: list[Exception] = []
+        self.holes: list[tuple[TopicPartition, Any, int]] = []
         self.room_for: dict[TopicPartition, int] = {}
 
     def room(self, partition: TopicPartition, token: Any) -> Room:
@@ -112,6 +118,9 @@ class Sink:
             raise self.failures.pop(0)
         self.tokens.append(token)
         self.records += records
+
+    def passed(self, partition: TopicPartition, token: Any, offset: int) -> None:
+        self.holes.append((partition, token, offset))
 
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         return token
@@ -148,6 +157,22 @@ def test_reading_begins_where_it_was_told_and_is_told(log, sink, fetcher) -> Non
     assert reading.wait(5)
     eventually(lambda: sink.offsets(ZERO) == [3, 4])
     assert set(sink.tokens) == {"token"}
+
+
+def test_holes_behind_the_records_are_passed_and_not_read_again(log, sink, fetcher) -> None:
+    log.append(ZERO, 2)
+    fetcher.assign(ZERO, 0, token="token")
+    eventually(lambda: sink.offsets(ZERO) == [0, 1])
+
+    log.reached = {ZERO: 2, ONE: 7}
+    eventually(lambda: not log.reached)
+    log.reached = {ZERO: 4}
+    eventually(lambda: sink.holes)
+    log.failures += [RuntimeError("a bug in the base")]
+    eventually(lambda: len(log.readers) == 2 and log.readers[1].positions)
+
+    assert sink.holes == [(ZERO, "token", 4)]
+    assert log.readers[1].positions == {ZERO: 4}
 
 
 def test_failed_poll_is_survived_by_the_same_reader(log, sink, fetcher, caplog) -> None:

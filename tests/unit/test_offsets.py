@@ -31,6 +31,16 @@ class TrackerMachine(RuleBasedStateMachine):
         self.unfinished.add(offset)
         self.next_offset = offset + 1
 
+    @rule(gap=GAPS)
+    def skip(self, gap: int) -> None:
+        self.next_offset += gap
+
+        self.tracker.skip_to(self.next_offset)
+
+    @rule()
+    def skip_nothing(self) -> None:
+        self.tracker.skip_to(self.next_offset - 1)
+
     @precondition(lambda self: self.unfinished)
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:

@@ -46,6 +46,7 @@ class KafkaReader:
         self._subscription = self._consumer._subscription
         self._assigned: set[TopicPartition] = set()
         self._chunks: dict[TopicPartition, FetchedChunk] = {}
+        self._reached: dict[TopicPartition, int] = {}
         # What lies here is not asked for again until it was taken.
         self._base_fetchable = self._fetcher._fetchable_partitions
         self._fetcher._fetchable_partitions = self._fetchable
@@ -62,15 +63,19 @@ class KafkaReader:
     def unassign(self, partitions: Collection[TopicPartition]) -> None:
         self._assigned.difference_update(partitions)
         for partition in partitions:
-            self._chunks.pop(partition, None)
+            self._forget(partition)
         if self._assigned:
             self._consumer.assign([KafkaTopicPartition(*tp) for tp in self._assigned])
         else:
             self._consumer.unsubscribe()
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._chunks.pop(partition, None)
+        self._forget(partition)
         self._subscription.seek(KafkaTopicPartition(*partition), offset)
+
+    def _forget(self, partition: TopicPartition) -> None:
+        self._chunks.pop(partition, None)
+        self._reached.pop(partition, None)
 
     def poll(
         self, timeout: float, room: Callable[[TopicPartition], Room]
@@ -121,7 +126,12 @@ class KafkaReader:
         """Forget the chunk of *partition*; the next one is fetched from where it was left."""
         offset = self._chunks.pop(partition).next_offset
         self._subscription.assignment[KafkaTopicPartition(*partition)].position = offset
+        self._reached[partition] = offset
         return offset
+
+    def take_reached(self) -> Mapping[TopicPartition, int]:
+        reached, self._reached = self._reached, {}
+        return reached
 
     def _open_answers(self) -> None:
         answers = self._fetcher._completed_fetches
@@ -144,7 +154,9 @@ class KafkaReader:
                     check_crcs=self._consumer.config["check_crcs"],
                 )
                 state.position = chunk.next_offset
-                if not chunk.exhausted:
+                if chunk.exhausted:
+                    self._reached[partition] = chunk.next_offset
+                else:
                     self._chunks[partition] = chunk
 
     def _on_error(self, partition: TopicPartition, offset: int, error_code: int) -> None:
