@@ -11,16 +11,18 @@ import time
 from typing import Any
 
 from kafka_patterns import ClientKafkaProxy
-from kafka_patterns.transport.kafka_python import transport  # what the first connect() imports
+from kafka_patterns.transport.kafka_python import transport
 
 __all__ = ["main"]
+
+IMPORTED = transport
+"""What the first ``connect()`` of a process imports."""
 
 _TIMEOUT = 10.0
 
 
 def main(options: dict[str, Any], pattern: str, clients: int) -> None:
     """Connect *clients* clients, one after the other."""
-    assert transport
     for number in range(clients):
         client = ClientKafkaProxy(options)
         client.subscribe_to_response_of(pattern)
