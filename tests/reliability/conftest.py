@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability.callers import Callers
 from tests.reliability.scale import Scale, chosen_scale
 from tests.reliability.scenario import Scenario
-from tests.reliability.table import Row, format_table
+from tests.reliability.table import CallerRow, Row, format_table
 from tests.support.kafka_server import KafkaServer
 
 LARGE = str(12_000_000)
 
 _ROWS = pytest.StashKey[list[Row]]()
+_CALLER_ROWS = pytest.StashKey[list[CallerRow]]()
 _NUMBERS = itertools.count(1)
 _TIMEOUT = 1_200
 
@@ -35,10 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    rows = config.stash.get(_ROWS, [])
-    if rows:
-        terminalreporter.section("reliability")
-        for line in format_table(rows):
+    servers, callers = config.stash.get(_ROWS, []), config.stash.get(_CALLER_ROWS, [])
+    for title, lines in (
+        ("reliability of servers", format_table(servers) if servers else []),
+        ("reliability of clients", format_table(callers) if callers else []),
+    ):
+        if lines:
+            terminalreporter.section(title)
+        for line in lines:
             terminalreporter.write_line(line)
 
 
@@ -77,7 +83,7 @@ def make_scenario(tmp_path, start_python, add_row) -> Iterator[Callable[..., Sce
     made: list[Scenario] = []
 
     def make(name: str, cluster, **arguments) -> Scenario:
-        topic = f"{re.sub('[^A-Za-z0-9]+', '-', name)}.{os.getpid()}-{next(_NUMBERS)}"
+        topic = topic_of(name)
         folder = tmp_path / topic
         folder.mkdir()
         scenario = Scenario(name, cluster, topic, folder, start_python, add_row, **arguments)
@@ -87,3 +93,19 @@ def make_scenario(tmp_path, start_python, add_row) -> Iterator[Callable[..., Sce
     yield make
     for scenario in made:
         scenario.close()
+
+
+@pytest.fixture
+def make_callers(start_python, request) -> Callable[..., Callers]:
+    """Begin the scenario of a test of clients: ``make_callers("name", cluster)``."""
+    add_row = request.config.stash.setdefault(_CALLER_ROWS, []).append
+
+    def make(name: str, cluster, **arguments) -> Callers:
+        return Callers(name, cluster, topic_of(name), start_python, add_row, **arguments)
+
+    return make
+
+
+def topic_of(scenario: str) -> str:
+    """A topic of its own for each scenario, named after it."""
+    return f"{re.sub('[^A-Za-z0-9]+', '-', scenario)}.{os.getpid()}-{next(_NUMBERS)}"

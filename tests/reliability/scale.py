@@ -25,6 +25,12 @@ class Scale:
     :param backlog: records waiting when the worker starts.
     :param memory_seconds: how long the memory of a worker is watched, after its warm-up.
     :param cycles: of start and stop in one process.
+    :param callers: client processes that stay while others come and go.
+    :param caller_threads: in each of them.
+    :param caller_joins: of clients, each followed by its leaving.
+    :param caller_kills: of a client, with requests in flight.
+    :param topic_deletions: of a reply topic that is in use.
+    :param lies: late answers of a server that answers in all the wrong ways in turn.
     """
 
     kills: int
@@ -38,6 +44,12 @@ class Scale:
     warm_up_seconds: float
     memory_seconds: float
     cycles: int
+    callers: int
+    caller_threads: int
+    caller_joins: int
+    caller_kills: int
+    topic_deletions: int
+    lies: int
 
 
 _SCALES = {
@@ -53,6 +65,12 @@ _SCALES = {
         warm_up_seconds=3,
         memory_seconds=15,
         cycles=15,
+        callers=2,
+        caller_threads=10,
+        caller_joins=3,
+        caller_kills=1,
+        topic_deletions=1,
+        lies=20,
     ),
     "full": Scale(
         kills=20,
@@ -66,6 +84,12 @@ _SCALES = {
         warm_up_seconds=15,
         memory_seconds=60,
         cycles=100,
+        callers=4,
+        caller_threads=50,
+        caller_joins=20,
+        caller_kills=5,
+        topic_deletions=5,
+        lies=200,
     ),
 }
 

@@ -112,6 +112,14 @@ class KafkaCluster:
             describe=f"{partitions} partitions of {topic} with a leader each",
         )
 
+    def delete_topic(self, topic: str) -> None:
+        """Delete *topic* and wait until nobody knows it."""
+        self._connected_admin().delete_topics([topic], timeout_ms=_REQUEST_TIMEOUT_MS)
+        eventually(
+            lambda: topic not in self._connected_admin().list_topics(),
+            describe=f"the end of {topic}",
+        )
+
     def report(self) -> str:
         """The end of every node's log, for the report of a failed test."""
         return "".join(node.process.report() for node in self.nodes)

@@ -19,6 +19,20 @@ from tests.support.waiting import eventually
 from tests.transport.parts import Parts, produce
 
 
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[KafkaClient]:
+    """The network clients that asked a broker for its version."""
+    probes: list[KafkaClient] = []
+    check_version = KafkaClient.check_version
+
+    def counted(client: KafkaClient, *arguments: object, **more: object) -> object:
+        probes.append(client)
+        return check_version(client, *arguments, **more)
+
+    monkeypatch.setattr(KafkaClient, "check_version", counted)
+    return probes
+
+
 class TestConnection:
     def test_first_broker_that_answers_is_enough(self, broker) -> None:
         dead = f"127.0.0.1:{free_port()}"
@@ -46,15 +60,7 @@ class TestConnection:
             with EmbeddedBroker(port=port):
                 connecting.result(20)
 
-    def test_api_version_is_probed_once_per_process(self, own_broker, monkeypatch) -> None:
-        probes = []
-        check_version = KafkaClient.check_version
-
-        def counted(client: KafkaClient, *arguments: object, **more: object) -> object:
-            probes.append(client)
-            return check_version(client, *arguments, **more)
-
-        monkeypatch.setattr(KafkaClient, "check_version", counted)
+    def test_api_version_is_probed_once_per_process(self, own_broker, probes) -> None:
         own_broker.create_topic("hero")
         with Parts(own_broker.bootstrap_servers) as first:
             first.admin().check_connection(10)
@@ -66,6 +72,37 @@ class TestConnection:
             with Parts(own_broker.bootstrap_servers) as second:
                 second.admin().check_connection(10)
                 produce(second.producer(), "hero", b"y")
+
+        assert len(probes) == 1
+
+    def test_probed_version_is_known_in_any_order_of_the_brokers(self, two_brokers, probes) -> None:
+        _, cluster = two_brokers
+        for brokers in (cluster.bootstrap_servers, cluster.bootstrap_servers[::-1]):
+            with Parts(brokers) as parts:
+                parts.admin().check_connection(10)
+                parts.producer()
+
+        assert len(probes) == 1
+
+    def test_probed_version_is_not_that_of_another_listener(self, own_broker) -> None:
+        with Parts(own_broker.bootstrap_servers) as plain:
+            plain.admin().check_connection(10)
+            for other in ({"ssl": True}, {"brokers": ["127.0.0.1:1"]}):
+                with (
+                    Parts(own_broker.bootstrap_servers, client=other) as parts,
+                    pytest.raises(ConfigurationError, match="the admin checks the connection"),
+                ):
+                    parts.producer()
+
+    def test_version_that_one_client_pins_is_not_taken_for_another(
+        self, own_broker, probes
+    ) -> None:
+        with Parts(own_broker.bootstrap_servers, client={"api_version": "2.4.0"}) as pinned:
+            pinned.admin().check_connection(10)
+        assert probes == []
+
+        with Parts(own_broker.bootstrap_servers) as parts:
+            parts.admin().check_connection(10)
 
         assert len(probes) == 1
 

@@ -30,7 +30,10 @@ _NO_ERROR = 0
 
 
 class KafkaAdmin:
-    """An :class:`~kafka_patterns.transport.base.Admin`; connects at its first question."""
+    """An :class:`~kafka_patterns.transport.base.Admin`; connects at its first question.
+
+    :param probed: told the brokers' version, if ``api_version`` left that to be found out.
+    """
 
     def __init__(
         self, config: Mapping[str, Any], *, probed: Callable[[tuple[int, ...]], None]
@@ -169,7 +172,8 @@ class KafkaAdmin:
                 enable_auto_commit=False,
                 kafka_client=partial(InterruptibleClient, refusals=self._refusals),
             )
-            self._probed(tuple(self._consumer.config["api_version"]))
+            if self._config["api_version"] is None:
+                self._probed(tuple(self._consumer.config["api_version"]))
         return self._consumer
 
     def interrupt(self) -> None:

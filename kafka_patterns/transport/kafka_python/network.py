@@ -54,6 +54,10 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             except OSError:
                 pass  # full, and so awake already; or closed
 
+    def maybe_connect(self, node_id: Any, wakeup: bool = True) -> bool:  # noqa: FBT001, FBT002
+        """To ask about topics, connect at once; the base would sleep for a backoff before."""
+        return bool(super().maybe_connect(node_id, wakeup=wakeup or bool(self._topics)))
+
     def _maybe_connect(self, node_id: Any) -> bool:
         with self._lock:
             broker = self.cluster.broker_metadata(node_id)

@@ -18,8 +18,11 @@ from kafka_patterns.transport.kafka_python.reader import KafkaReader
 
 __all__ = ["KafkaPythonTransport"]
 
+_Cluster = tuple[frozenset[str], str]
+"""Where the brokers are, in any order, and how they are spoken to."""
+
 # Single operations on it are atomic; a lock could be held for ever in a forked child.
-_probed_versions: dict[tuple[str, ...], tuple[int, ...]] = {}
+_probed_versions: dict[_Cluster, tuple[int, ...]] = {}
 
 
 class KafkaPythonTransport:
@@ -59,14 +62,15 @@ class KafkaPythonTransport:
 
     def admin(self) -> KafkaAdmin:
         config = settings.reader_config(self._options, self._client_id)
-        return KafkaAdmin(self._with_known_version(config), probed=self._remember_version)
-
-    def _remember_version(self, version: tuple[int, ...]) -> None:
-        _probed_versions[tuple(self._options.client.brokers)] = version
+        cluster = _cluster(config)
+        return KafkaAdmin(
+            self._with_known_version(config),
+            probed=lambda version: _probed_versions.update({cluster: version}),
+        )
 
     def _with_known_version(self, config: dict[str, Any]) -> dict[str, Any]:
         if config["api_version"] is None:
-            config["api_version"] = _probed_versions.get(tuple(config["bootstrap_servers"]))
+            config["api_version"] = _probed_versions.get(_cluster(config))
         return config
 
     def _with_version(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -74,3 +78,7 @@ class KafkaPythonTransport:
         if self._with_known_version(config)["api_version"] is None:
             raise ConfigurationError("the admin checks the connection before other parts are made")
         return config
+
+
+def _cluster(config: dict[str, Any]) -> _Cluster:
+    return frozenset(config["bootstrap_servers"]), config["security_protocol"]
