@@ -47,6 +47,14 @@ from kafka_patterns.message import (
     RecordMetadata,
     TopicPartition,
 )
+from kafka_patterns.middleware.chain import Middleware
+from kafka_patterns.middleware.current_message import (
+    CurrentMessageMiddleware,
+    current_context,
+    current_message,
+)
+from kafka_patterns.middleware.log_lines import LoggingMiddleware
+from kafka_patterns.middleware.timing import Timing, TimingMiddleware
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
@@ -68,6 +76,7 @@ __all__ = [
     "ClientsModule",
     "CommitFailed",
     "ConfigurationError",
+    "CurrentMessageMiddleware",
     "Deserializer",
     "ExceptionFilter",
     "ExitCode",
@@ -81,7 +90,9 @@ __all__ = [
     "KafkaPatternsError",
     "KafkaRetriableException",
     "KafkaStatus",
+    "LoggingMiddleware",
     "Message",
+    "Middleware",
     "NoReplyPartition",
     "NotConnected",
     "NotSubscribedToReply",
@@ -97,11 +108,15 @@ __all__ = [
     "SendFailed",
     "Serializer",
     "ServerKafka",
+    "Timing",
+    "TimingMiddleware",
     "TlsHandshakeFailed",
     "TooManyPendingRequests",
     "TopicPartition",
     "Transport",
     "TransportError",
+    "current_context",
+    "current_message",
     "event_pattern",
     "message_pattern",
     "use_filters",

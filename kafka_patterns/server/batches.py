@@ -59,8 +59,11 @@ class BatchDispatcher:
     def _call(self, invocations: list[Invocation], payloads: list[Any]) -> BatchOutcome:
         first = invocations[0]
         first.batch = invocations
+        handler = first.handler
         try:
-            first.handler.binding.call(first.handler.function, payloads, first.context)
+            first.within_middleware(
+                lambda: handler.binding.call(handler.function, payloads, first.context)
+            )
         except BatchItemFailed as failed:
             if not 0 <= failed.index < len(invocations):
                 return self._conclude_one(first, failed)

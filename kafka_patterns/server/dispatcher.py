@@ -112,7 +112,7 @@ class Dispatcher:
             invocation = self._invocations.make(
                 item, handler, self.conclude_event, expects_reply=False
             )
-            ended = self._run(invocation, self.conclude_event)
+            ended = self._run(invocation, self.conclude_event, _exhaust)
             if ended is None and invocation.acknowledgement is not None:
                 waiting.append(invocation.acknowledgement)
             elif ended is not None and not isinstance(ended, Finished):
@@ -145,7 +145,7 @@ class Dispatcher:
             return self._conclude_request(invocation, replies, produce)
 
         invocation = self._invocations.make(item, handler, conclude, expects_reply=True)
-        ended = self._run(invocation, conclude)
+        ended = self._run(invocation, conclude, lambda result: _send_values(result, replies))
         if ended is None and invocation.acknowledgement is not None:
             return Deferred(invocation.acknowledgement.when_settled)
         return ended or Finished(reply_under_way=True)
@@ -170,14 +170,16 @@ class Dispatcher:
 
     # Both
 
-    def _run(self, invocation: Invocation, conclude: Conclude) -> Outcome | None:
+    def _run(
+        self, invocation: Invocation, conclude: Conclude, consume: Callable[[Any], Any]
+    ) -> Outcome | None:
         """Call the handler; ``None`` if it returned and finishes the message later."""
 
         def raise_again(error: Exception) -> None:
             raise error
 
         try:
-            result = invocation.call()
+            result = invocation.run(consume)
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
             acknowledgement = invocation.acknowledgement
             if acknowledgement is not None and not acknowledgement.void():
@@ -190,16 +192,23 @@ class Dispatcher:
 
 
 def _answer(result: Any, replies: Replies | NoReplies) -> None:
-    if not isinstance(result, Iterator):
+    if isinstance(_send_values(result, replies), Iterator):
+        replies.end()
+    else:
         replies.only(result)
-        return
-    for value in result:
-        replies.value(value)
-    replies.end()
 
 
-def _exhaust(result: Any) -> None:
+def _send_values(result: Any, replies: Replies | NoReplies) -> Any:
+    """Send the values of a generator; one that is exhausted has none left."""
+    if isinstance(result, Iterator):
+        for value in result:
+            replies.value(value)
+    return result
+
+
+def _exhaust(result: Any) -> Any:
     """A generator handler runs only while somebody asks for its values."""
     if isinstance(result, Iterator):
         for _ in result:
             pass
+    return result

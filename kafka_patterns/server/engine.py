@@ -20,6 +20,7 @@ from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.assignments import Assignments
@@ -127,7 +128,12 @@ class Engine:
         self._pool: WorkerPool[WorkItem] | None = None
         self._producer: Any = None
 
-    def start(self, serialization: Serialization, filters: Sequence[ExceptionFilter]) -> None:
+    def start(
+        self,
+        serialization: Serialization,
+        filters: Sequence[ExceptionFilter],
+        middleware: MiddlewareChain,
+    ) -> None:
         """Connect and start the threads.
 
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
@@ -148,6 +154,7 @@ class Engine:
             self.consumer_driver,
             self.producer_driver,
             tuple(filters),
+            middleware,
             self._books.commit_by_user,
         )
         dispatcher = self._dispatcher(invocations, serialization, send_timeout)

@@ -13,6 +13,7 @@ from kafka_patterns.errors import PayloadError
 from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
 from kafka_patterns.failures.rpc_error import is_expected
 from kafka_patterns.message import IncomingMessage, Record
+from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.serialization.incoming import incoming_message
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.serialization.typed import structure_body
@@ -51,6 +52,7 @@ class Invocation:
     poison: PayloadError | None = None
     acknowledgement: Acknowledgement | None = None
     batch: Sequence[Invocation] = ()
+    _filters_asked: bool = False
     _message: IncomingMessage | None = None
     _context: KafkaContext | None = None
 
@@ -123,6 +125,29 @@ class Invocation:
 
     # The call
 
+    def run(self, consume: Callable[[Any], Any]) -> Any:
+        """Call the handler with the middleware round it, if there is any.
+
+        :param consume: takes the values of a generator and returns the result: the body of a
+            generator handler is to run inside the middleware as well.
+        :raises PayloadError: if the payload cannot be read, or is not what it asks for.
+        """
+        if not self._tools.middleware:
+            return self.call()
+        return self.within_middleware(lambda: self._call_and_filter(consume))
+
+    def within_middleware(self, call: Callable[[], Any]) -> Any:
+        """Return what *call* returns, or raises, with the middleware round it."""
+        return self._tools.middleware.run(self.context, call)
+
+    def _call_and_filter(self, consume: Callable[[Any], Any]) -> Any:
+        try:
+            return consume(self.call())
+        except Exception as error:
+            if self.acknowledgement is not None:
+                raise  # whether the error counts depends on who was first
+            return consume(self.filter(error))
+
     def call(self) -> Any:
         """Call the handler.
 
@@ -145,7 +170,13 @@ class Invocation:
             raise
 
     def filter(self, error: Exception) -> Any:
-        """The value a filter puts in place of *error*; raises the error that remains."""
+        """The value a filter puts in place of *error*; raises the error that remains.
+
+        Filters are asked once: what they let pass, the middleware may see before it comes here.
+        """
+        if self._filters_asked:
+            raise error
+        self._filters_asked = True
         chosen = choose_filter((*self.handler.filters, *self._tools.global_filters), error)
         if chosen is None:
             raise error
@@ -180,6 +211,7 @@ class InvocationMaker:
     producer: ProducerDriver
     global_filters: tuple[ExceptionFilter, ...]
     commit: Callable[[WorkItem], None]
+    middleware: MiddlewareChain = attrs.field(factory=MiddlewareChain)
 
     def make(
         self, item: WorkItem, handler: Handler, conclude: Conclude, *, expects_reply: bool

@@ -20,6 +20,7 @@ from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
+from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.registry import Serialization
@@ -75,6 +76,7 @@ class ServerKafka:
         self._serialization = Serialization(self.options.serializer, self.options.deserializer)
         self._routes = Routes()
         self._filters: list[ExceptionFilter] = []
+        self._middleware = MiddlewareChain()
         self._begin()
         self._status = StatusStream(self._submit)
         begin_anew_after_fork(self)
@@ -193,6 +195,16 @@ class ServerKafka:
         self._refuse_while_running("use_global_filters")
         self._filters.extend(filters)
 
+    def add_middleware(self, *middlewares: Any) -> None:
+        """Run *middlewares* round each call of a handler, inside of those added before.
+
+        :param middlewares: objects with ``before``, ``around`` or ``after``, see
+            :class:`~kafka_patterns.Middleware`.
+        :raises ConfigurationError: for an object with none of them, or when the server runs.
+        """
+        self._refuse_while_running("add_middleware")
+        self._middleware = self._middleware.with_more(middlewares)
+
     def _add(self, handler: Handler) -> None:
         self._refuse_while_running("registering a handler")
         self._routes.add(handler)
@@ -246,7 +258,7 @@ class ServerKafka:
             self._fail,
         )
         try:
-            engine.start(self._serialization, self._filters)
+            engine.start(self._serialization, self._filters, self._middleware)
         except BaseException:
             self._status.set(KafkaStatus.DISCONNECTED)
             engine.stop(1.0)

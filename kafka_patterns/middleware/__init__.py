@@ -1,0 +1,1 @@
+"""What runs round each call of a handler, one behaviour per file."""
