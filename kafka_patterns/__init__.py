@@ -34,11 +34,19 @@ from kafka_patterns.errors import (
     TooManyPendingRequests,
     TransportError,
 )
+from kafka_patterns.failures.database_store import DatabaseStore
 from kafka_patterns.failures.filters import (
     ExceptionFilter,
     KafkaMaxRetryExceptionFilter,
     use_filters,
 )
+from kafka_patterns.failures.idempotency import (
+    Claim,
+    IdempotencyStore,
+    StoredReply,
+    idempotent,
+)
+from kafka_patterns.failures.memory_store import MemoryStore
 from kafka_patterns.message import (
     IncomingMessage,
     Message,
@@ -68,6 +76,7 @@ __all__ = [
     "Batch",
     "BatchItemFailed",
     "BrokersUnavailable",
+    "Claim",
     "Client",
     "ClientClosed",
     "ClientKafkaProxy",
@@ -77,10 +86,12 @@ __all__ = [
     "CommitFailed",
     "ConfigurationError",
     "CurrentMessageMiddleware",
+    "DatabaseStore",
     "Deserializer",
     "ExceptionFilter",
     "ExitCode",
     "GroupError",
+    "IdempotencyStore",
     "IncomingMessage",
     "JsonDeserializer",
     "JsonSerializer",
@@ -91,6 +102,7 @@ __all__ = [
     "KafkaRetriableException",
     "KafkaStatus",
     "LoggingMiddleware",
+    "MemoryStore",
     "Message",
     "Middleware",
     "NoReplyPartition",
@@ -108,6 +120,7 @@ __all__ = [
     "SendFailed",
     "Serializer",
     "ServerKafka",
+    "StoredReply",
     "Timing",
     "TimingMiddleware",
     "TlsHandshakeFailed",
@@ -118,6 +131,7 @@ __all__ = [
     "current_context",
     "current_message",
     "event_pattern",
+    "idempotent",
     "message_pattern",
     "use_filters",
 ]

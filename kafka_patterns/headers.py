@@ -21,6 +21,9 @@ SEQUENCE: Final = "kafka_patterns-sequence"
 """Which item of a stream a reply is, from 0 on, decimal text; only for callers of our own kind,
 whose requests carry a deadline."""
 
+IDEMPOTENCY_KEY: Final = "kafka_patterns-idempotency-key"
+"""By what a message is the same when it is sent again, in the words of its sender."""
+
 RETRY_COUNT_NAMES: Final = ("retryCount", "retry-count")
 """Headers in which a republished message says how often it failed before."""
 

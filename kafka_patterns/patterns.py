@@ -15,12 +15,16 @@ from kafka_patterns.headers import (
 )
 
 __all__ = [
+    "MARKS_ATTRIBUTE",
     "is_own_business",
     "is_valid_topic_name",
     "normalize_pattern",
     "reply_topic",
     "validate_topic_name",
 ]
+
+MARKS_ATTRIBUTE = "__kafka_patterns_marks__"
+"""Where a function has the patterns that it was marked to handle."""
 
 _MAX_DEPTH = 5
 _MAX_KEYS = 20

@@ -14,7 +14,8 @@ import attrs
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
-from kafka_patterns.patterns import normalize_pattern, validate_topic_name
+from kafka_patterns.failures.idempotency import is_idempotent
+from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.server.binding import Binding, bind
 
@@ -35,7 +36,6 @@ __all__ = [
 Ordering = Literal["partition", "key", "unordered"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_MARKS = "__kafka_patterns_marks__"
 _ORDERINGS = ("partition", "key", "unordered", None)
 
 
@@ -196,7 +196,7 @@ def _marker(
             target = function.__func__
         try:
             # A list of its own: a subclass's override must not add to its parent's marks.
-            setattr(target, _MARKS, [*vars(target).get(_MARKS, []), *marks])
+            setattr(target, MARKS_ATTRIBUTE, [*vars(target).get(MARKS_ATTRIBUTE, []), *marks])
         except (AttributeError, TypeError):
             raise ConfigurationError(
                 f"{function!r} cannot be marked as a handler: mark a function, or mark the method "
@@ -219,17 +219,22 @@ def _topic_or_text(pattern: Any) -> str:
 
 def marks_of(function: Any) -> list[HandlerMark]:
     """The marks of a function, in the order of its decorators from the inside out."""
-    return list(getattr(function, _MARKS, ()))
+    return list(getattr(function, MARKS_ATTRIBUTE, ()))
 
 
 def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
     """Bind *function*.
 
-    :raises ConfigurationError: if its signature fits no handler.
+    :raises ConfigurationError: if its signature fits no handler, or one for batches is idempotent.
     """
     handler = Handler(mark, function, bind(function), owner)
     if mark.batch is not None:
         element_annotation(handler)
+        if is_idempotent(function):
+            raise ConfigurationError(
+                f"batch handler {handler.name}: @idempotent keeps one reply for one message; "
+                "leave it or batch= out"
+            )
     return handler
 
 

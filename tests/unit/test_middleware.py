@@ -72,9 +72,11 @@ def test_the_first_one_added_is_the_outermost():
     notes: list[Any] = []
     chain = MiddlewareChain([Journal("a", notes)]).with_more([Journal("b", notes)])
 
-    result = chain.run(context(), lambda: notes.append("handler") or 5)
+    def handler():
+        notes.append("handler")
+        return 5
 
-    assert result == 5
+    assert chain.run(context(), handler) == 5
     assert notes == [
         *("before a", "in a", "before b", "in b", "handler", "out b"),
         *(("after b", 5, None), "out a", ("after a", 5, None)),
@@ -180,8 +182,8 @@ def test_log_lines_have_fields_and_no_payload(caplog):
         chain.run(context(), fail)
 
     handled, failed = caplog.records
-    fields = ("topic", "partition", "offset", "messages", "pattern", "handler")
-    fields += ("correlation_id", "attempt", "duration_ms", "exception_type")
+    fields = ["topic", "partition", "offset", "messages", "pattern", "handler"]
+    fields += ["correlation_id", "attempt", "duration_ms", "exception_type"]
     assert [getattr(handled, name) for name in fields] == [
         *("hero", 1, 7, 1, "hero", "handle"),
         *("id-1", 2, 1.5, None),
