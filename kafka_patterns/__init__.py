@@ -25,6 +25,7 @@ from kafka_patterns.errors import (
     NotSubscribedToReply,
     PartitionLost,
     PayloadError,
+    ReplayFailed,
     ReplyPayloadError,
     RequestError,
     RequestTimeout,
@@ -35,6 +36,7 @@ from kafka_patterns.errors import (
     TransportError,
 )
 from kafka_patterns.failures.database_store import DatabaseStore
+from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.filters import (
     ExceptionFilter,
     KafkaMaxRetryExceptionFilter,
@@ -47,6 +49,7 @@ from kafka_patterns.failures.idempotency import (
     idempotent,
 )
 from kafka_patterns.failures.memory_store import MemoryStore
+from kafka_patterns.failures.replay import ReplayReport
 from kafka_patterns.message import (
     IncomingMessage,
     Message,
@@ -64,6 +67,7 @@ from kafka_patterns.middleware.current_message import (
 from kafka_patterns.middleware.log_lines import LoggingMiddleware
 from kafka_patterns.middleware.timing import Timing, TimingMiddleware
 from kafka_patterns.options import KafkaOptions
+from kafka_patterns.replaying import inspect_dead_letters, replay
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.server.context import KafkaContext
@@ -87,6 +91,7 @@ __all__ = [
     "ConfigurationError",
     "CurrentMessageMiddleware",
     "DatabaseStore",
+    "DeadLetterRecord",
     "Deserializer",
     "ExceptionFilter",
     "ExitCode",
@@ -113,6 +118,8 @@ __all__ = [
     "PayloadError",
     "Record",
     "RecordMetadata",
+    "ReplayFailed",
+    "ReplayReport",
     "ReplyPayloadError",
     "RequestError",
     "RequestTimeout",
@@ -132,6 +139,8 @@ __all__ = [
     "current_message",
     "event_pattern",
     "idempotent",
+    "inspect_dead_letters",
     "message_pattern",
+    "replay",
     "use_filters",
 ]

@@ -22,6 +22,7 @@
     │   ├── NotSubscribedToReply                 subscribe_to_response_of() is missing
     │   ├── NoReplyPartition                     this instance holds no reply partition
     │   └── TooManyPendingRequests               reply.max_pending is reached
+    ├── ReplayFailed                             a dead letter was not taken by the broker
     ├── NotConnected                             connect() comes first
     └── PartitionLost                            the message's partition moved away meanwhile
 """
@@ -46,6 +47,7 @@ __all__ = [
     "NotSubscribedToReply",
     "PartitionLost",
     "PayloadError",
+    "ReplayFailed",
     "ReplyPayloadError",
     "RequestError",
     "RequestTimeout",
@@ -201,6 +203,17 @@ class NoReplyPartition(RequestError):
 
 class TooManyPendingRequests(RequestError):
     """``reply.max_pending`` requests are waiting for their replies."""
+
+
+class ReplayFailed(KafkaPatternsError):
+    """The broker did not take a dead letter that was to be replayed; the run ended there.
+
+    :param report: the :class:`~kafka_patterns.ReplayReport` of what was done.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class NotConnected(KafkaPatternsError):

@@ -27,6 +27,32 @@ IDEMPOTENCY_KEY: Final = "kafka_patterns-idempotency-key"
 RETRY_COUNT_NAMES: Final = ("retryCount", "retry-count")
 """Headers in which a republished message says how often it failed before."""
 
+DLT_PREFIX: Final = "kafka_dlt-"
+"""Begins the headers that a dead letter has beside its own; they are Spring's.
+
+Texts are UTF-8, the partition is a 4-byte big-endian number, offset and timestamp (in
+milliseconds since 1970) are 8-byte ones.
+"""
+DLT_ORIGINAL_TOPIC: Final = "kafka_dlt-original-topic"
+DLT_ORIGINAL_PARTITION: Final = "kafka_dlt-original-partition"
+DLT_ORIGINAL_OFFSET: Final = "kafka_dlt-original-offset"
+DLT_ORIGINAL_TIMESTAMP: Final = "kafka_dlt-original-timestamp"
+DLT_ORIGINAL_CONSUMER_GROUP: Final = "kafka_dlt-original-consumer-group"
+DLT_EXCEPTION_FQCN: Final = "kafka_dlt-exception-fqcn"
+DLT_EXCEPTION_CAUSE_FQCN: Final = "kafka_dlt-exception-cause-fqcn"
+DLT_EXCEPTION_MESSAGE: Final = "kafka_dlt-exception-message"
+DLT_EXCEPTION_STACKTRACE: Final = "kafka_dlt-exception-stacktrace"
+
+RETRY_TOPIC_PREFIX: Final = "retry_topic-"
+"""Begins the headers by which Spring's retry topics count and wait."""
+
+REPLAY_GROUP: Final = "kafka_patterns-replay-group"
+"""The consumer group that a replayed message is for; servers of others skip it."""
+REPLAYED_FROM: Final = "kafka_patterns-replayed-from"
+"""The dead letter that was replayed: ``topic/partition/offset``."""
+REPLAY_COUNT: Final = "kafka_patterns-replays"
+"""How often this message was replayed, in decimal digits."""
+
 IS_DISPOSED_VALUE: Final = b"\x00"
 REPLY_TOPIC_SUFFIX: Final = ".reply"
 DEAD_LETTER_TOPIC_SUFFIX: Final = "-dlt"
@@ -44,6 +70,11 @@ OWNED_PARTITIONS_VERSION: Final = 1
 """Of the user data by which our servers tell each other what they own."""
 OFFSET_MAP_PREFIX: Final = "kp1:"
 """Begins the metadata of our commits; the digit is the version of what follows."""
+
+REPLAY_PROGRESS_PREFIX: Final = "kpr1:"
+"""Begins the metadata of a replay's commits; the digit is the version of what follows."""
+REPLAY_ASSIGNOR_NAME: Final = "kafka_patterns-replay"
+REPLAY_ASSIGNOR_VERSION: Final = 0
 
 NO_MESSAGE_HANDLER: Final = "There is no matching message handler defined in the remote service."
 INTERNAL_SERVER_ERROR: Final = "Internal server error"

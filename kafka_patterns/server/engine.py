@@ -19,6 +19,7 @@ from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
+from kafka_patterns.failures.replay_message import is_for_another_group
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
@@ -36,7 +37,7 @@ from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.replies import Replier, default_allow_reply_topic
-from kafka_patterns.server.routes import Routes
+from kafka_patterns.server.routes import Route, Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.server.workers import WorkerPool
@@ -74,6 +75,7 @@ class Engine:
         self._options = options
         self._routes = routes
         self._name = name
+        self._group_id = group_id
         self._fatal = fatal
         self._stopping = threading.Event()
         self._transport = transport
@@ -154,8 +156,8 @@ class Engine:
             self.consumer_driver,
             self.producer_driver,
             tuple(filters),
-            middleware,
             self._books.commit_by_user,
+            middleware,
         )
         dispatcher = self._dispatcher(invocations, serialization, send_timeout)
         processor = Processor(
@@ -297,6 +299,10 @@ class Engine:
             return
         new = self._ledger.accept(token, records)
         self._counters.add("received", len(new))
+        others = [r for r in new if r.headers and is_for_another_group(r, self._group_id)]
+        if others:
+            self._skip(token, route, others)
+            new = [r for r in new if not is_for_another_group(r, self._group_id)]
         ordering = route.ordering(self._options.run.ordering)
         self._lanes.put(
             [(_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new]
@@ -304,6 +310,14 @@ class Engine:
 
     def passed(self, partition: TopicPartition, token: AssignedPartition, offset: int) -> None:
         self._ledger.passed(token, offset)
+
+    def _skip(self, token: AssignedPartition, route: Route, others: list[Record]) -> None:
+        """Finish what was replayed for other groups."""
+        self._counters.add("replays_of_others", len(others))
+        for record in others:
+            item = WorkItem(record, token, route)
+            self._books.finish(item)
+            self._books.free(item)
 
     def restarted(
         self, partition: TopicPartition, token: AssignedPartition, offset: int

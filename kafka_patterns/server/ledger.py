@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import attrs
 
+from kafka_patterns.consuming.offset_map import decode_runs, encode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
-from kafka_patterns.server.offset_map import decode_runs, encode_runs
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.transport.base import Room
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from kafka_patterns.server.offset_map import Run
+from kafka_patterns.consuming.offset_map import Run
 
 __all__ = ["OffsetTracker"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_patterns.server.offset_map import MAX_METADATA_LENGTH, decode_runs, encode_runs
+from kafka_patterns.consuming.offset_map import MAX_METADATA_LENGTH, decode_runs, encode_runs
 from kafka_patterns.server.offsets import OffsetTracker
 
 GAPS = st.integers(0, 3)

@@ -1,0 +1,233 @@
+"""Sending dead letters to where they came from.
+
+A run reads the dead letter topic up to where it ends now, window by window: send what is wanted,
+wait for the broker's acknowledgements, commit what was replayed, read on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+
+import attrs
+
+from kafka_patterns.errors import ReplayFailed, SendFailed
+from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
+from kafka_patterns.failures.replay_message import replayed_message
+from kafka_patterns.failures.replay_state import ReplayState
+from kafka_patterns.failures.replay_topics import partitions_of
+from kafka_patterns.message import Record, RecordMetadata
+from kafka_patterns.transport.base import Admin, Producer
+
+__all__ = ["Replay", "ReplayPlan", "ReplayReport"]
+
+logger = logging.getLogger("kafka_patterns.replay")
+
+WINDOW = 100
+_PAUSE_SECONDS = 0.1
+_ACKNOWLEDGEMENT_MARGIN_SECONDS = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class ReplayPlan:
+    """What is to be replayed, and how; see :func:`kafka_patterns.replay`."""
+
+    topic: str
+    to: str | None
+    where: Callable[[DeadLetterRecord], bool] | None
+    limit: int | None
+    rate: float | None
+    dry_run: bool
+    again: bool
+    all_groups: bool
+
+
+@attrs.frozen(kw_only=True)
+class ReplayReport:
+    """What a run of a replay did.
+
+    :param read: dead letters that were looked at: the sum of the next three.
+    :param skipped: those that ``where`` did not want.
+    :param already_replayed: those that an earlier run had replayed.
+    :param matched: all others: in a run that is not dry, the sum of the next three.
+    :param replayed: those that the broker acknowledged; none in a dry run.
+    :param unroutable: those that do not say which topic they came from.
+    :param failed: those that the broker did not acknowledge.
+    :param targets: how many of ``matched`` go to which topic.
+    :param dry_run: whether nothing was to be sent.
+    """
+
+    read: int
+    skipped: int
+    already_replayed: int
+    matched: int
+    replayed: int
+    unroutable: int
+    failed: int
+    targets: Mapping[str, int]
+    dry_run: bool
+
+
+class Replay:
+    """One run.
+
+    :param state: what was replayed before, and where reading goes on.
+    :param producer: ``None`` in a dry run.
+    :param send_timeout: seconds for each message.
+    :param clock: seconds that never go back, for the rate.
+    """
+
+    def __init__(
+        self,
+        plan: ReplayPlan,
+        state: ReplayState,
+        admin: Admin,
+        producer: Producer | None,
+        send_timeout: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._plan = plan
+        self._state = state
+        self._admin = admin
+        self._producer = producer
+        self._send_timeout = send_timeout
+        self._clock = clock
+        self._sleep = sleep
+        self._counts: Counter[str] = Counter()
+        self._targets: Counter[str] = Counter()
+        self._partitions: dict[str, set[int]] = {}
+        self._next_send = clock()
+
+    def run(self, read: Callable[[int], Sequence[Record]]) -> ReplayReport:
+        """Go through what *read* returns, until that is nothing.
+
+        :raises ReplayFailed: if the broker did not acknowledge a message; what it did
+            acknowledge is noted as replayed.
+        """
+        while not self._is_enough and (records := read(WINDOW)):
+            self._work_on(records)
+            if self._counts["failed"]:
+                raise ReplayFailed(
+                    f"{self._counts['failed']} dead letters of {self._plan.topic!r} were not "
+                    f"acknowledged, {self._counts['replayed']} were; the log says why. Run it "
+                    "again: what was acknowledged is left out",
+                    self.report(),
+                )
+        return self.report()
+
+    def report(self) -> ReplayReport:
+        """What was done so far."""
+        names = ("read", "skipped", "already_replayed", "matched", "replayed")
+        return ReplayReport(
+            **{name: self._counts[name] for name in (*names, "unroutable", "failed")},
+            targets=dict(self._targets),
+            dry_run=self._plan.dry_run,
+        )
+
+    @property
+    def _is_enough(self) -> bool:
+        limit = self._plan.limit
+        return limit is not None and self._counts["matched"] >= limit
+
+    def _work_on(self, records: Sequence[Record]) -> None:
+        """Send what is wanted of a window, and note what became of it, whatever happens."""
+        sent: list[tuple[Record, Future[RecordMetadata] | None]] = []
+        self._state.begin_window()
+        try:
+            for record in records:
+                if self._is_enough:
+                    break
+                sent.append((record, self._handle(record)))
+        except BaseException:
+            self._state.doubt()  # perhaps just behind a send
+            raise
+        finally:
+            if not self._plan.dry_run:
+                for record, future in sent:
+                    self._state.note(record, replayed=self._is_acknowledged(record, future))
+                self._state.end_window()
+
+    def _handle(self, record: Record) -> Future[RecordMetadata] | None:
+        """Count *record*, and send it if it is wanted."""
+        self._counts["read"] += 1
+        if not self._plan.again and self._state.is_replayed(record):
+            self._counts["already_replayed"] += 1
+            return None
+        letter = DeadLetterRecord.of(record)
+        try:
+            wanted = self._plan.where is None or self._plan.where(letter)
+        except BaseException:
+            self._counts["read"] -= 1
+            raise
+        if not wanted:
+            self._counts["skipped"] += 1
+            return None
+        self._counts["matched"] += 1
+        target = self._plan.to or letter.original_topic
+        if target is None:
+            self._counts["unroutable"] += 1
+            logger.warning(
+                "dead letter %s[%d] offset %d does not say which topic it came from; to= sends it "
+                "somewhere",
+                record.topic,
+                record.partition,
+                record.offset,
+            )
+            return None
+        self._targets[target] += 1
+        return self._send(letter, target)
+
+    def _send(self, letter: DeadLetterRecord, target: str) -> Future[RecordMetadata] | None:
+        partitions = self._partitions_of(target)
+        if self._producer is None:
+            return None
+        goes_home = target == letter.original_topic
+        partition = letter.original_partition if goes_home else None
+        message = replayed_message(
+            letter,
+            partition=partition if partition in partitions else None,
+            only_group=letter.consumer_group if goes_home and not self._plan.all_groups else None,
+        )
+        self._wait_for_turn()
+        return self._producer.send(target, message, timeout=self._send_timeout)
+
+    def _partitions_of(self, target: str) -> set[int]:
+        if target not in self._partitions:
+            found = partitions_of(self._admin, target)
+            if not self._plan.dry_run:
+                self._state.begin_sending_to(found)
+            self._partitions[target] = {partition for _, partition in found}
+        return self._partitions[target]
+
+    def _wait_for_turn(self) -> None:
+        if self._plan.rate is None:
+            return
+        while (wait := self._next_send - self._clock()) > 0:
+            self._sleep(min(wait, _PAUSE_SECONDS))
+            self._state.keep()
+        self._next_send = max(self._next_send, self._clock()) + 1 / self._plan.rate
+
+    def _is_acknowledged(self, record: Record, future: Future[RecordMetadata] | None) -> bool:
+        if future is None:
+            return False
+        try:
+            future.result(self._send_timeout + _ACKNOWLEDGEMENT_MARGIN_SECONDS)
+        except (SendFailed, TimeoutError) as error:
+            self._counts["failed"] += 1
+            if getattr(error, "outcome_unknown", True):
+                self._state.doubt()
+            logger.warning(
+                "dead letter %s[%d] offset %d was not replayed: %s",
+                record.topic,
+                record.partition,
+                record.offset,
+                error,
+            )
+            return False
+        self._counts["replayed"] += 1
+        return True

@@ -1,0 +1,117 @@
+"""The consumer group in which a replay keeps its progress: one run at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+
+from kafka_patterns.errors import GroupError, TransportError
+from kafka_patterns.headers import REPLAY_ASSIGNOR_NAME, REPLAY_ASSIGNOR_VERSION
+from kafka_patterns.message import OffsetAndMetadata, TopicPartition
+from kafka_patterns.transport.base import AssignmentListener, MemberClaim, Transport
+
+__all__ = ["ReplayGroup", "SoleOwner"]
+
+_POLL_SECONDS = 0.1
+_COMMIT_SECONDS = 30.0
+_COMMITTED_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
+_OWNS = b"\x01"
+
+
+class SoleOwner:
+    """An assignment policy that gives one member everything: who has it, keeps it."""
+
+    name = REPLAY_ASSIGNOR_NAME
+    version = REPLAY_ASSIGNOR_VERSION
+
+    def __init__(self) -> None:
+        self.owns = False
+
+    def user_data(self, topics: Collection[str], *, first_join: bool) -> bytes:
+        """Tell the leader whether we have it, unless we fell out of the group."""
+        return _OWNS if self.owns and not first_join else b""
+
+    def assign(
+        self, members: Mapping[str, MemberClaim], partitions: Mapping[str, Collection[int]]
+    ) -> Mapping[str, Mapping[str, list[int]]]:
+        """As leader: all to the member that has all, else to the first by name."""
+        owners = [name for name, claim in members.items() if claim.user_data == _OWNS]
+        chosen = min(owners or members)
+        everything = {topic: sorted(numbers) for topic, numbers in partitions.items()}
+        return {name: everything if name == chosen else {} for name in members}
+
+
+class ReplayGroup(AssignmentListener):
+    """The membership of one run, in the thread of the run.
+
+    :param joining_seconds: how long the group may take to settle.
+    """
+
+    def __init__(
+        self, transport: Transport, group_id: str, topic: str, joining_seconds: float
+    ) -> None:
+        self._group_id = group_id
+        self._topic = topic
+        self._joining_seconds = joining_seconds
+        self._policy = SoleOwner()
+        self._settled = False
+        self._member = transport.member(group_id, [topic], self._policy, self)
+
+    def on_revoked(self, *, membership_lost: bool) -> None:
+        self._settled = False
+
+    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
+        self._settled = True
+        self._policy.owns = bool(partitions)
+
+    def committed(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
+        """What earlier runs committed; also without having joined.
+
+        :raises TransportError: if the coordinator does not answer.
+        """
+        return self._member.committed(partitions, _COMMITTED_SECONDS)
+
+    def keep(self) -> None:
+        """Join, or stay in the group; called at least every session timeout.
+
+        :raises GroupError: if another run of the same replay is in the group.
+        :raises TransportError: if the group does not settle in time.
+        """
+        deadline = time.monotonic() + self._joining_seconds
+        self._poll(0.0, deadline)
+        while not self._settled:
+            self._poll(_POLL_SECONDS, deadline)
+        if not self._policy.owns:
+            raise GroupError(
+                f"another replay of {self._topic!r} is running: it is in the consumer group "
+                f"{self._group_id!r}. Wait until it ends, or give this one a group_id of its own, "
+                "which has its own progress"
+            )
+
+    def _poll(self, timeout: float, deadline: float) -> None:
+        try:
+            self._member.poll(timeout)
+        except GroupError:
+            raise
+        except TransportError:
+            if time.monotonic() >= deadline:
+                raise
+        if not self._settled and time.monotonic() >= deadline:
+            raise TransportError(
+                f"consumer group {self._group_id!r} did not settle within "
+                f"{self._joining_seconds:g} s"
+            )
+
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit, and wait for it.
+
+        :raises CommitFailed: if the broker did not take it.
+        """
+        self._member.commit_now(offsets, _COMMIT_SECONDS)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._member.close(_CLOSE_SECONDS)

@@ -1,0 +1,173 @@
+"""What was replayed of a dead letter topic, as a run finds it, changes it and commits it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+
+from kafka_patterns.consuming.ranges import RangeReader
+from kafka_patterns.errors import CommitFailed, GroupError
+from kafka_patterns.failures.replay_group import ReplayGroup
+from kafka_patterns.failures.replay_progress import ReplayProgress
+from kafka_patterns.failures.replay_topics import offsets_of
+from kafka_patterns.headers import REPLAYED_FROM
+from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.transport.base import LATEST, Admin, Transport
+
+__all__ = ["ReplayState"]
+
+logger = logging.getLogger("kafka_patterns.replay")
+
+_SCAN_RECORDS = 1000
+_ROOM_FOR_A_WINDOW = 512
+
+
+class ReplayState:
+    """The progress of all partitions of a dead letter topic.
+
+    :param firsts: the first offset of each partition.
+    :param dry_run: whether nothing is committed, nor the group joined.
+    :raises GroupError: if another run of the same replay is in the group.
+    """
+
+    def __init__(
+        self,
+        group: ReplayGroup,
+        admin: Admin,
+        transport: Transport,
+        firsts: Mapping[TopicPartition, int],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._group = group
+        self._admin = admin
+        self._dry_run = dry_run
+        self._doubtful = False
+        self._in_window = False
+        self.keep()
+        committed = group.committed(list(firsts))
+        self._progress = {
+            partition: ReplayProgress.read(committed[partition], first)
+            for partition, first in firsts.items()
+        }
+        self._recover(transport)
+
+    def keep(self) -> None:
+        """Stay in the group.
+
+        :raises GroupError: if another run of the same replay is in the group.
+        """
+        if not self._dry_run:
+            self._group.keep()
+
+    @property
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The first letter of each partition that was not replayed."""
+        return {partition: progress.position for partition, progress in self._progress.items()}
+
+    def is_replayed(self, record: Record) -> bool:
+        """Whether an earlier run replayed *record*."""
+        return self._progress[record.topic_partition].is_replayed(record.offset)
+
+    def note(self, record: Record, *, replayed: bool) -> None:
+        """What became of *record*; in the order of the offsets."""
+        self._progress[record.topic_partition].note(record.offset, replayed=replayed)
+
+    def doubt(self) -> None:
+        """A message may have arrived without being noted: the next run shall look for it."""
+        self._doubtful = True
+
+    def begin_window(self) -> None:
+        """Something is about to be sent.
+
+        :raises GroupError: if there is no room to write down what is replayed.
+        """
+        if self._dry_run:
+            return
+        self.keep()
+        self._in_window = True
+        full = [tp for tp, progress in self._progress.items() if progress.room < _ROOM_FOR_A_WINDOW]
+        if full:
+            raise GroupError(
+                f"what was replayed of {', '.join(map(str, full))} is so scattered that the commit "
+                "has no room for more. Replay what lies between first, or give this replay a "
+                "group_id of its own, which has its own progress"
+            )
+
+    def end_window(self) -> None:
+        """What was sent is noted: commit it.
+
+        :raises CommitFailed: if the broker did not take it.
+        """
+        self._in_window = False
+        self._commit()
+
+    def begin_sending_to(self, partitions: Collection[TopicPartition]) -> None:
+        """Write down where *partitions* end before the first message goes there.
+
+        :raises CommitFailed: if the broker did not take it.
+        """
+        ends = offsets_of(self._admin, partitions, LATEST)
+        for progress in self._progress.values():
+            before = dict(progress.sent_after)
+            progress.sent_after = {**ends, **before}
+            if progress.room < _ROOM_FOR_A_WINDOW:
+                progress.sent_after = before
+                logger.warning(
+                    "there is no room to write down where the %d partitions end that are sent to: "
+                    "if this run is killed, the next one may repeat some messages",
+                    len(ends),
+                )
+        self._commit()
+
+    def finish(self) -> None:
+        """The run ends: if all that was sent is noted, the next one need not look for it."""
+        if self._dry_run or self._doubtful or self._in_window or not self._forget_sent_after():
+            return
+        try:
+            self._commit()
+        except CommitFailed as error:
+            logger.warning("the next run will look for what this one sent: %s", error)
+
+    def _recover(self, transport: Transport) -> None:
+        """Note what a run that was killed has sent without noting it."""
+        starts: dict[TopicPartition, int] = {}
+        for progress in self._progress.values():
+            for partition, end in progress.sent_after.items():
+                starts[partition] = min(end, starts.get(partition, end))
+        if not starts:
+            return
+        logger.info("an earlier run did not end: looking for what it sent to %s", sorted(starts))
+        reader = transport.reader()
+        try:
+            ends = offsets_of(self._admin, starts, LATEST)
+            scan = RangeReader(reader, self._admin, starts, ends, self.keep)
+            while records := scan.read(_SCAN_RECORDS):
+                for record in records:
+                    self._recognize(record)
+        finally:
+            reader.close()
+        self._forget_sent_after()
+        if not self._dry_run:
+            self._commit()
+
+    def _recognize(self, record: Record) -> None:
+        trace = (record.header(REPLAYED_FROM) or b"").decode("utf-8", "replace")
+        topic, _, place = trace.partition("/")
+        partition, _, offset = place.partition("/")
+        if partition.isdecimal() and offset.isdecimal():
+            progress = self._progress.get(TopicPartition(topic, int(partition)))
+            if progress is not None:
+                progress.mark(int(offset))
+
+    def _forget_sent_after(self) -> bool:
+        forgotten = False
+        for progress in self._progress.values():
+            forgotten = forgotten or bool(progress.sent_after)
+            progress.sent_after = {}
+        return forgotten
+
+    def _commit(self) -> None:
+        self._group.commit(
+            {partition: progress.committable() for partition, progress in self._progress.items()}
+        )
