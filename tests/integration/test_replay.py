@@ -312,9 +312,13 @@ def test_run_that_is_killed_is_resumed_without_a_gap_or_a_repetition(
     program = "import json, sys; from kafka_patterns import replay; "
     program += "replay(sys.argv[1], rate=200, dry_run=False, options=json.loads(sys.argv[2]))"
     arguments = ("-c", program, office.dead, json.dumps(office.options))
+
+    def has_sent(least: int) -> Callable[[], bool]:
+        return lambda: len(office.arrived()) >= least
+
     for least in (40, 120):
         process = start_python(*arguments)
-        eventually(lambda least=least: len(office.arrived()) >= least, PATIENCE)
+        eventually(has_sent(least), PATIENCE)
         process.kill()
         assert process.wait() == -signal.SIGKILL
 
@@ -388,10 +392,10 @@ def test_only_the_group_that_gave_it_up_handles_it_again(peers: Peers, office: O
     with ours, others:
         office.replay()
         eventually(lambda: seen == ["a", "b"] and seen_by_others == ["b"])
-        for server in (ours, others):
-            eventually(
-                lambda server=server: office.wire.committed(server.group_id, office.topic) == {0: 2}
-            )
+        groups = (ours.group_id, others.group_id)
+        eventually(
+            lambda: [office.wire.committed(group, office.topic) for group in groups] == [{0: 2}] * 2
+        )
         assert others.health().counters["replays_of_others"] == 1
         assert others.health().in_flight == 0
 
