@@ -1,0 +1,300 @@
+"""The pure parts of a replay: progress, messages, and who owns the group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_patterns import OffsetAndMetadata, Record, TopicPartition, TransportError
+from kafka_patterns.consuming import ranges
+from kafka_patterns.consuming.offset_map import MAX_METADATA_LENGTH
+from kafka_patterns.consuming.ranges import RangeReader
+from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
+from kafka_patterns.failures.replay_group import SoleOwner
+from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
+from kafka_patterns.failures.replay_progress import ReplayProgress
+from kafka_patterns.transport.base import MemberClaim, OffsetOutOfRange, Room
+
+# Progress
+
+
+def run(progress: ReplayProgress, letters: Collection[int], wanted: Collection[int]) -> list[int]:
+    """Go through *letters* as a run does; returns what it replays."""
+    replayed = []
+    for offset in sorted(letters):
+        if offset < progress.position:
+            continue
+        is_new = offset in wanted and not progress.is_replayed(offset)
+        if is_new:
+            replayed.append(offset)
+        progress.note(offset, replayed=is_new)
+    return replayed
+
+
+@given(
+    st.sets(st.integers(0, 60), max_size=40),
+    st.lists(st.tuples(st.sets(st.integers(0, 60)), st.integers(0, 60)), max_size=5),
+)
+def test_each_letter_is_replayed_once_whatever_was_wanted_and_how_far(letters, runs):
+    replayed: list[int] = []
+    committed = None
+    for wanted, end in runs:
+        progress = ReplayProgress.read(committed, 0)
+        replayed += run(progress, [offset for offset in letters if offset <= end], wanted)
+        committed = progress.committable()
+        assert all(progress.is_replayed(offset) == (offset in replayed) for offset in letters)
+    rest = run(ReplayProgress.read(committed, 0), letters, letters)
+
+    assert sorted(replayed + rest) == sorted(letters)
+
+
+@given(
+    st.integers(0, 2**40),
+    st.lists(st.integers(1, 1000), max_size=40),
+    st.dictionaries(
+        st.builds(TopicPartition, st.sampled_from(["a", "b"]), st.integers(0, 9)),
+        st.integers(0, 2**40),
+    ),
+)
+def test_progress_is_read_as_it_was_written(position, steps, sent_after):
+    progress = ReplayProgress(position, sent_after=sent_after)
+    for step in steps:
+        progress.mark(progress.position + step)
+    again = ReplayProgress.read(progress.committable(), 0)
+
+    assert (again.position, again.runs) == (progress.position, progress.runs)
+    assert again.sent_after == sent_after
+
+
+def test_progress_has_a_form_that_later_versions_can_read():
+    progress = ReplayProgress(7, [(9, 12), (300, 301)], {TopicPartition("orders", 0): 40})
+
+    assert progress.committable() == OffsetAndMetadata(
+        7, 'kpr1:{"runs":"kp1:AgOgAgE=","sent_after":{"orders":{"0":40}}}'
+    )
+    assert ReplayProgress.read(progress.committable(), 0) == progress
+    assert ReplayProgress(7).committable() == OffsetAndMetadata(7, "")
+
+
+@pytest.mark.parametrize(
+    "metadata", ["", "kp1:AgM=", "kpr1:", "kpr1:[]", 'kpr1:{"runs":1}', 'kpr1:{"sent_after":1}']
+)
+def test_metadata_of_others_says_nothing(metadata: str):
+    assert ReplayProgress.read(OffsetAndMetadata(7, metadata), 0) == ReplayProgress(7)
+
+
+def test_progress_begins_where_the_topic_begins():
+    committed = ReplayProgress(7, [(9, 12), (20, 22)]).committable()
+
+    assert ReplayProgress.read(committed, 10) == ReplayProgress(12, [(20, 22)])
+    assert ReplayProgress.read(None, 3) == ReplayProgress(3)
+
+
+def test_holes_between_replayed_letters_are_no_gaps():
+    progress = ReplayProgress(0)
+    for offset in (3, 8, 9):
+        progress.note(offset, replayed=True)
+
+    assert progress == ReplayProgress(10)
+
+
+def test_scattered_progress_leaves_less_room():
+    progress = ReplayProgress(0)
+    assert progress.room == MAX_METADATA_LENGTH
+    for offset in range(1, 1000, 2):
+        progress.mark(offset)
+
+    assert MAX_METADATA_LENGTH / 2 < progress.room < MAX_METADATA_LENGTH - 1000
+
+
+# Messages
+
+
+def letter(**fields: Any) -> DeadLetterRecord:
+    record = Record("orders-dlt", 1, 2, 0, b"k", b"v", fields.pop("headers", []))
+    return DeadLetterRecord.of(record)
+
+
+def test_request_is_replayed_as_an_event():
+    dead = letter(
+        headers=[
+            ("kafka_correlationId", b"id"),
+            ("kafka_replyTopic", b"x.reply"),
+            ("kafka_replyPartition", b"0"),
+            ("kafka_patterns-deadline", b"1"),
+        ]
+    )
+
+    message = replayed_message(dead, partition=None, only_group=None)
+
+    assert [name for name, _ in message.headers] == [
+        *("kafka_correlationId", "kafka_patterns-replayed-from", "kafka_patterns-replays")
+    ]
+
+
+def test_key_of_the_sender_is_kept():
+    dead = letter(
+        headers=[
+            ("kafka_patterns-idempotency-key", b"order-1"),
+            ("kafka_dlt-original-topic", b"orders"),
+            ("kafka_dlt-original-partition", b"\0\0\0\0"),
+            ("kafka_dlt-original-offset", b"\0\0\0\0\0\0\0\0"),
+        ]
+    )
+
+    message = replayed_message(dead, partition=4, only_group="g")
+
+    assert message.headers[0] == ("kafka_patterns-idempotency-key", b"order-1")
+    assert [name for name, _ in message.headers].count("kafka_patterns-idempotency-key") == 1
+    assert message.partition == 4
+
+
+def test_first_headers_of_a_dead_letter_of_a_dead_letter_tell_the_origin():
+    dead = letter(
+        headers=[
+            ("kafka_dlt-original-topic", b"orders"),
+            ("kafka_dlt-original-topic", b"orders-dlt"),
+            ("kafka_dlt-exception-message", b"first"),
+            ("kafka_dlt-exception-message", b"last"),
+        ]
+    )
+
+    assert (dead.original_topic, dead.exception_message) == ("orders", "last")
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"5", b"\xff\xff\xff\xff", b"123456789"])
+def test_numbers_that_are_none_are_not_known(raw):
+    dead = letter(headers=[("kafka_dlt-original-partition", raw)])
+
+    assert dead.original_partition is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_other"),
+    [
+        ([], False),
+        ([("realm", b"Nest")], False),
+        ([("kafka_patterns-replay-group", None)], False),
+        ([("kafka_patterns-replay-group", b"ours")], False),
+        ([("kafka_patterns-replay-group", b"theirs")], True),
+        ([("kafka_patterns-replay-group", group) for group in (b"theirs", b"ours")], False),
+    ],
+)
+def test_message_is_for_the_group_that_it_names(headers, is_other):
+    record = Record("orders", 0, 0, 0, None, None, headers)
+
+    assert is_for_another_group(record, "ours") is is_other
+
+
+# The group
+
+
+def assigned(claims: Mapping[str, bytes]) -> list[str]:
+    members = {name: MemberClaim(("orders-dlt",), data) for name, data in claims.items()}
+    assignment = SoleOwner().assign(members, {"orders-dlt": [1, 0]})
+    assert all(given in ({}, {"orders-dlt": [0, 1]}) for given in assignment.values())
+    assert set(assignment) == set(claims)
+    return [name for name, given in assignment.items() if given]
+
+
+def test_one_member_has_everything_and_keeps_it():
+    assert assigned({"b": b"", "a": b""}) == ["a"]
+    assert assigned({"a": b"", "b": b"\x01"}) == ["b"]
+    assert assigned({"b": b"\x01", "a": b"\x01", "c": b"junk"}) == ["a"]
+
+
+def test_member_that_fell_out_claims_nothing():
+    policy = SoleOwner()
+    assert policy.user_data(["orders-dlt"], first_join=False) == b""
+    policy.owns = True
+    assert policy.user_data(["orders-dlt"], first_join=False) == b"\x01"
+    assert policy.user_data(["orders-dlt"], first_join=True) == b""
+
+
+# Ranges
+
+P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
+
+
+class Log:
+    """A reader and an admin of partitions in which some offsets hold no record."""
+
+    def __init__(self, offsets: Mapping[TopicPartition, list[int]], ends: Mapping[Any, int]):
+        self.offsets = offsets
+        self.ends = ends
+        self.first = 0
+        self.positions: dict[TopicPartition, int] = {}
+
+    def assign(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition] = offset
+
+    seek = assign
+
+    def unassign(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            del self.positions[partition]
+
+    def position(self, partition: TopicPartition) -> int:
+        return self.positions[partition]
+
+    def poll(self, timeout: float, room: Callable[[TopicPartition], Room]) -> Any:
+        polled = {}
+        for partition, position in self.positions.items():
+            if position < self.first:
+                raise OffsetOutOfRange({partition: position})
+            left = [offset for offset in self.offsets[partition] if offset >= position]
+            taken = left[: room(partition).records]
+            is_last = len(taken) == len(left)
+            self.positions[partition] = self.ends[partition] if is_last else taken[-1] + 1
+            polled[partition] = [Record(*partition, offset, 0, None, None, []) for offset in taken]
+        return polled
+
+
+class Admin:
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def offsets(self, timestamps: Mapping[TopicPartition, int], timeout: float) -> Any:
+        return dict.fromkeys(timestamps, self.log.first)
+
+
+def read_all(log: Log, starts: Mapping[TopicPartition, int], ends: Mapping[Any, int]) -> Any:
+    reader: Any = log
+    admin: Any = Admin(log)
+    found: dict[TopicPartition, list[int]] = {}
+    read = RangeReader(reader, admin, starts, ends)
+    while records := read.read(2):
+        for record in records:
+            found.setdefault(record.topic_partition, []).append(record.offset)
+    assert log.positions == {}
+    return found
+
+
+def test_range_ends_where_it_should_also_in_holes():
+    log = Log({P0: [0, 1, 5, 6, 9], P1: []}, {P0: 20, P1: 4})
+
+    assert read_all(log, {P0: 1, P1: 0}, {P0: 20, P1: 4}) == {P0: [1, 5, 6, 9]}
+    assert read_all(log, {P0: 1, P1: 0}, {P0: 6, P1: 4}) == {P0: [1, 5]}
+    assert read_all(log, {P0: 3, P1: 4}, {P0: 3, P1: 4}) == {}
+
+
+def test_range_goes_on_behind_what_the_broker_deleted():
+    log = Log({P0: [0, 1, 5, 6]}, {P0: 7})
+    log.first = 5
+
+    assert read_all(log, {P0: 0}, {P0: 7}) == {P0: [5, 6]}
+
+
+def test_range_that_cannot_be_read_is_given_up(monkeypatch):
+    monkeypatch.setattr(ranges, "_PATIENCE_SECONDS", -1.0)
+
+    class Silent(Log):
+        def poll(self, timeout: float, room: Callable[[TopicPartition], Room]) -> Any:
+            return {}
+
+    with pytest.raises(TransportError, match=r"nothing could be read of orders\[0\]"):
+        read_all(Silent({P0: [0]}, {P0: 1}), {P0: 0}, {P0: 1})
