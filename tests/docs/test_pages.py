@@ -18,6 +18,8 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _DOTTED_NAME = re.compile(r"\bkafka_patterns(?:\.\w+)+")
 _PUBLIC_IMPORT = re.compile(r"from kafka_patterns import (\([^)]*\)|[^\n]*)")
+_PRINTS = "\nIt prints:\n"
+_WITHOUT_LOGS = "import logging\nlogging.disable()\n"
 _PROGRAM = "docs/from-nestjs.md"
 # A class of the reader's own, which that page takes for granted.
 _READERS_OWN = {
@@ -92,9 +94,25 @@ def test_pages_import_public_names_only(path: str):
         assert names <= set(kafka_patterns.__all__)
 
 
+def printing_pages() -> list[str]:
+    """The pages that end in what their code prints."""
+    return [path for path in PAGES if _PRINTS in read_page(path).prose]
+
+
+@pytest.mark.parametrize("path", printing_pages())
+def test_code_of_a_page_prints_what_it_says(path: str, tmp_path: Path):
+    page = read_page(path)
+    program = "".join([_WITHOUT_LOGS, *(block.text for block in page.blocks("python"))])
+
+    with EmbeddedBroker() as broker:
+        lines = run(program.replace("localhost:9092", broker.bootstrap_servers[0]), tmp_path)
+
+    assert lines == page.later_output
+
+
 def constructing_pages() -> list[str]:
     """The pages whose code needs no broker: it is run block by block as one program."""
-    others = {"README.md", "docs/quickstart.md", _PROGRAM}
+    others = {"README.md", "docs/quickstart.md", _PROGRAM, *printing_pages()}
     return [path for path in PAGES if path not in others and read_page(path).blocks("python")]
 
 
@@ -118,7 +136,8 @@ def test_program_of_the_page_for_nestjs_users_runs(tmp_path: Path):
         run(program.replace("localhost:9092", broker.bootstrap_servers[0]), tmp_path)
 
 
-def run(program: str, folder: Path) -> None:
+def run(program: str, folder: Path) -> list[str]:
+    """Run *program*; returns the lines it printed."""
     (folder / "program.py").write_text(program, encoding="utf-8")
     with ManagedProcess(
         [sys.executable, "-W", "error", "program.py"],
@@ -128,3 +147,4 @@ def run(program: str, folder: Path) -> None:
     ) as process:
         code = process.wait(50)
         assert code == 0, process.report()
+        return process.lines
