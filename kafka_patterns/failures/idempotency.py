@@ -124,7 +124,7 @@ def idempotent(
             claim = store.claim(_bounded(f"{prefix}:{_key_text(found, prefix)}"))
             if isinstance(claim, StoredReply):
                 return read_reply(claim.text)
-            return _run(claim, context, lambda: function(*args, **_without_deferral(named)))
+            return _run(claim, context, lambda: function(*args, **named))
 
         wrapper: Any = call
         if not takes_context:
@@ -161,6 +161,12 @@ def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:
             raise ConfigurationError(
                 f"handler {context.handler} returned an iterator: several replies cannot be kept "
                 "by @idempotent; return a list, or leave the decorator out"
+            )
+        if context.is_deferred:
+            # It is not handled when it returns, but it would be kept as if it were.
+            raise ConfigurationError(
+                f"handler {context.handler} defers its message, which @idempotent cannot keep; do "
+                "the work in the handler, or leave the decorator out"
             )
         text = write_reply(result if context.expects_reply else None)
     except BaseException:
@@ -200,27 +206,14 @@ def _with_context(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _is_context(value: Any) -> bool:
-    return all(hasattr(value, name) for name in ("message", "messages", "handler", "expects_reply"))
+    # Asked of the class: an object's own attributes may take time to find.
+    return all(hasattr(type(value), name) for name in ("message", "handler", "expects_reply"))
 
 
 def _payload(args: tuple[Any, ...], named: dict[str, Any]) -> Any:
     if args:
         return args[0]
     return next((value for value in named.values() if not _is_context(value)), None)
-
-
-def _without_deferral(named: dict[str, Any]) -> dict[str, Any]:
-    """A deferred message is not handled when its handler returns, but it would be kept as such."""
-    return {
-        name: attrs.evolve(value, defer=_refuse_deferral)
-        if _is_context(value) and attrs.has(type(value))
-        else value
-        for name, value in named.items()
-    }
-
-
-def _refuse_deferral() -> None:
-    raise ConfigurationError("a handler with @idempotent cannot defer its message")
 
 
 def _key_text(key: object, prefix: str) -> str:

@@ -49,6 +49,9 @@ class Delivery(Protocol):
     @property
     def is_lost(self) -> bool: ...
 
+    @property
+    def is_deferred(self) -> bool: ...
+
     def commit(self) -> None: ...
 
     def defer(self) -> Acknowledgement: ...
@@ -126,6 +129,11 @@ class KafkaContext:
     def expects_reply(self) -> bool:
         """Whether what the handler returns is sent."""
         return self._delivery.expects_reply
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether :meth:`defer` was called."""
+        return self._delivery.is_deferred
 
     def heartbeat(self) -> None:
         """Check that the partition is still ours. Not needed to stay in the group.

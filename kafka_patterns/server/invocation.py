@@ -112,6 +112,11 @@ class Invocation:
         """Whether the partition was given up meanwhile."""
         return self.item.assigned.lost
 
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the handler finishes the message later."""
+        return self.acknowledgement is not None
+
     def commit(self) -> None:
         """Commit the message, or all of the batch."""
         for one in self.batch or (self,):
