@@ -72,7 +72,9 @@ class RangeReader:
             for record in records
             if record.offset < self._ends.get(partition, 0)
         ]
-        finished = [tp for tp, end in self._ends.items() if self._reader.position(tp) >= end]
+        reached = {partition: records[-1].offset + 1 for partition, records in polled.items()}
+        reached.update(self._reader.take_reached())
+        finished = [tp for tp, end in self._ends.items() if reached.get(tp, 0) >= end]
         if finished:
             self._reader.unassign(finished)
         for partition in finished:

@@ -157,7 +157,7 @@ class Engine:
             self.producer_driver,
             tuple(filters),
             self._books.commit_by_user,
-            middleware,
+            middleware or None,
         )
         dispatcher = self._dispatcher(invocations, serialization, send_timeout)
         processor = Processor(
@@ -315,9 +315,7 @@ class Engine:
         """Finish what was replayed for other groups."""
         self._counters.add("replays_of_others", len(others))
         for record in others:
-            item = WorkItem(record, token, route)
-            self._books.finish(item)
-            self._books.free(item)
+            self._books.skip(WorkItem(record, token, route))
 
     def restarted(
         self, partition: TopicPartition, token: AssignedPartition, offset: int

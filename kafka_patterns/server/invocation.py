@@ -137,13 +137,14 @@ class Invocation:
             generator handler is to run inside the middleware as well.
         :raises PayloadError: if the payload cannot be read, or is not what it asks for.
         """
-        if not self._tools.middleware:
+        if self._tools.middleware is None:
             return self.call()
         return self.within_middleware(lambda: self._call_and_filter(consume))
 
     def within_middleware(self, call: Callable[[], Any]) -> Any:
         """Return what *call* returns, or raises, with the middleware round it."""
-        return self._tools.middleware.run(self.context, call)
+        middleware = self._tools.middleware
+        return call() if middleware is None else middleware.run(self.context, call)
 
     def _call_and_filter(self, consume: Callable[[Any], Any]) -> Any:
         try:
@@ -209,6 +210,7 @@ class InvocationMaker:
     """Makes the invocations of one server.
 
     :param commit: commits an item's message, for ``KafkaContext.commit``.
+    :param middleware: what runs round each call, if anything does.
     """
 
     serialization: Serialization
@@ -216,7 +218,7 @@ class InvocationMaker:
     producer: ProducerDriver
     global_filters: tuple[ExceptionFilter, ...]
     commit: Callable[[WorkItem], None]
-    middleware: MiddlewareChain = attrs.field(factory=MiddlewareChain)
+    middleware: MiddlewareChain | None = None
 
     def make(
         self, item: WorkItem, handler: Handler, conclude: Conclude, *, expects_reply: bool

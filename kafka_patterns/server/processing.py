@@ -49,6 +49,10 @@ class Books:
         """The item is through: finished, unless the user commits by hand."""
         self._release(item, finished=self.auto_commit)
 
+    def skip(self, item: WorkItem) -> None:
+        """The item is for nobody here: finished, also if the user commits by hand."""
+        self._release(item, finished=True)
+
     def free(self, item: WorkItem) -> None:
         """The item is held no longer, and not finished."""
         self._release(item, finished=False)

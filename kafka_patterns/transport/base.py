@@ -134,10 +134,6 @@ class Reader(Protocol):
         """The end of the log as last seen in a fetch."""
         ...
 
-    def position(self, partition: TopicPartition) -> int:
-        """Where reading goes on: behind all that ``poll`` returned, and what is no record."""
-        ...
-
     def wakeup(self) -> None:
         """From any thread: let a running ``poll`` return."""
         ...

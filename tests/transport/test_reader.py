@@ -88,17 +88,6 @@ class TestPosition:
 
         assert values(read(parts.reader({partition: 7}), 3)) == numbers(7, 10)
 
-    def test_position_is_behind_what_was_returned(self, parts, topic) -> None:
-        partition = TopicPartition(topic(), 0)
-        produce(parts.producer(), partition.topic, *numbers(10))
-        reader = parts.reader({partition: 2})
-        assert reader.position(partition) == 2
-
-        taken = read(reader, 1, lambda _: Room(1, 10**9))
-        assert reader.position(partition) == taken[-1].offset + 1 == 3
-        read(reader, 7)
-        assert reader.position(partition) == 10
-
     def test_seek_goes_back_and_forth(self, parts, topic) -> None:
         partition = TopicPartition(topic(), 0)
         produce(parts.producer(), partition.topic, *numbers(10))

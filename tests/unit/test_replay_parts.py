@@ -238,8 +238,8 @@ class Log:
         for partition in partitions:
             del self.positions[partition]
 
-    def position(self, partition: TopicPartition) -> int:
-        return self.positions[partition]
+    def take_reached(self) -> Mapping[TopicPartition, int]:
+        return {tp: at for tp, at in self.positions.items() if at == self.ends[tp]}
 
     def poll(self, timeout: float, room: Callable[[TopicPartition], Room]) -> Any:
         polled = {}
@@ -250,7 +250,8 @@ class Log:
             taken = left[: room(partition).records]
             is_last = len(taken) == len(left)
             self.positions[partition] = self.ends[partition] if is_last else taken[-1] + 1
-            polled[partition] = [Record(*partition, offset, 0, None, None, []) for offset in taken]
+            if taken:
+                polled[partition] = [Record(*partition, at, 0, None, None, []) for at in taken]
         return polled
 
 

@@ -174,12 +174,6 @@ class KafkaReader:
         state = self._subscription.assignment.get(KafkaTopicPartition(*partition))
         return None if state is None else state.highwater
 
-    def position(self, partition: TopicPartition) -> int:
-        chunk = self._chunks.get(partition)
-        if chunk is not None:
-            return chunk.next_offset
-        return int(self._subscription.assignment[KafkaTopicPartition(*partition)].position)
-
     def wakeup(self) -> None:
         self._client.wakeup()
 
