@@ -5,6 +5,8 @@ PYTHON ?= python3
 KAFKA_VERSIONS ?= 3.9.1 4.1.0
 PYTEST_OPTIONS ?=
 SCALE ?= full
+# Tests mostly wait: two at a time keep even two cores below their limit.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +18,7 @@ INSTALLED_NEST := $(NEST_PEER)/node_modules/.package-lock.json
 # The build backend warns at length that the package is used where it lies, as it should be.
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable
 PYTEST := $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+PYTEST_IN_PARALLEL := $(PYTEST) -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -33,14 +36,14 @@ demo: $(if $(wildcard $(INSTALLED_DEV)),$(INSTALLED_DEV),$(INSTALLED_DEMO))  ## 
 	$(BIN)/python -m examples.hero
 
 test: $(INSTALLED_DEV)  ## All tests that the embedded broker can carry
-	$(PYTEST) -m "not nest and not reliability"
+	$(PYTEST_IN_PARALLEL) -m "not nest and not reliability"
 
 test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.9 and 4.1 (needs Java and Maven)
 	@$(call require,java,Java 17 or later)
 	@$(call require,mvn,Maven)
 	@set -e; for version in $(KAFKA_VERSIONS); do \
 		echo "Apache Kafka $$version"; \
-		$(PYTEST) --broker kafka --kafka-version "$$version" \
+		$(PYTEST_IN_PARALLEL) --broker kafka --kafka-version "$$version" \
 			-m "not nest and not reliability"; \
 	done
 

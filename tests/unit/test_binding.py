@@ -194,7 +194,7 @@ def with_service_by_name(message: Kill, service: str, context: KafkaContext) -> 
         functools.partial(functools.partial(with_service), "service"),
         functools.partial(Controller().method),
     ],
-    ids=str,
+    ids=lambda target: type(target).__name__,
 )
 def test_callables_of_any_kind_are_bound_with_their_types(function: Callable[..., Any]) -> None:
     assert bind(function).annotation is Kill
