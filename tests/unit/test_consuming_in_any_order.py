@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kafka_patterns.consuming.offset_map import Run, decode_runs
 from kafka_patterns.consuming.timers import Timer, Timers
 from kafka_patterns.errors import CommitFailed
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
@@ -26,7 +27,6 @@ from kafka_patterns.server.engine import _lane_key
 from kafka_patterns.server.group import GroupDecisions
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
-from kafka_patterns.server.offset_map import Run, decode_runs
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.server.work import WorkItem
 
