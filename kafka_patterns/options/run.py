@@ -34,8 +34,10 @@ class RunOptions:
     :param workers: threads that run handlers.
     :param ordering: `partition`: one after the other; `key`: messages of one key one after the
         other; `unordered`. `None` is `partition` for events and `key` for requests.
-    :param max_in_flight: messages held at most; past that, reading pauses.
-    :param max_in_flight_bytes: bytes of messages held at most; past that, reading pauses.
+    :param max_in_flight: messages held at most, in equal parts for the partitions; past that,
+        reading pauses.
+    :param max_in_flight_bytes: bytes held at most, in equal parts for the partitions: half for
+        messages, half for what is fetched and waits for room. A larger message passes alone.
     :param on_poison: what becomes of a record that cannot be decoded. `hold`: retried for
         ever, its lane waits; `skip`: finished and counted; `stop`: the server stops.
     :param rebalance_timeout_ms: how long handlers of partitions that leave may go on; less

@@ -83,9 +83,13 @@ class Engine:
         self._timers = Timers(f"{name}-timers")
         self._counters = Counters()
         self._watch = Watch(run.slow_handler_warning_ms / 1000)
-        self._ledger = Ledger(run.max_in_flight, run.max_in_flight_bytes)
+        # Half of the bytes for what is held, and half for what is fetched and waits for room.
+        fetched_bytes = run.max_in_flight_bytes // 2
+        self._ledger = Ledger(run.max_in_flight, run.max_in_flight_bytes - fetched_bytes)
         self._lanes: Lanes[WorkItem] = Lanes(self._timers, lambda item: item.route.limit)
-        self._fetcher = Fetcher(transport.reader, self, self._admin, f"{name}-fetcher")
+        self._fetcher = Fetcher(
+            lambda: transport.reader(fetched_bytes), self, self._admin, f"{name}-fetcher"
+        )
         self._committer = Committer(
             self._ledger, interval=run.auto_commit_interval_ms / 1000, group=group_id
         )

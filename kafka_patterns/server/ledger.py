@@ -10,6 +10,7 @@ import attrs
 
 from kafka_patterns.consuming.offset_map import decode_runs, encode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.budget import Budget
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.transport.base import Room
 
@@ -30,6 +31,7 @@ class AssignedPartition:
     committed: OffsetAndMetadata
     lost: bool = False
     held: int = 0
+    held_bytes: int = 0
     refused: bool = False
 
 
@@ -47,16 +49,16 @@ class Released(NamedTuple):
 class Ledger:
     """All assigned partitions, and the bounds on what is held of them.
 
-    :param max_in_flight: records that may be held at once, shared fairly by the partitions.
-    :param max_in_flight_bytes: bytes of key and value that may be held at once.
+    :param max_records: records that may be held at once, shared fairly by the partitions.
+    :param max_bytes: bytes of key and value that may be held at once, shared alike; the last
+        record of each partition may pass its part.
     """
 
-    def __init__(self, max_in_flight: int, max_in_flight_bytes: int) -> None:
-        self._max_in_flight = max_in_flight
-        self._max_bytes = max_in_flight_bytes
+    def __init__(self, max_records: int, max_bytes: int) -> None:
         self._lock = threading.Lock()  # guards everything below, and the partitions in it
+        self._records = Budget(max_records)
+        self._bytes = Budget(max_bytes)
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
-        self._bytes = 0
         self._refused = 0  # how many of the partitions are
         self._finished_since_commit = 0
 
@@ -70,7 +72,13 @@ class Ledger:
         assigned = AssignedPartition(partition, tracker, committed)
         with self._lock:
             self._partitions[partition] = assigned
+            self._share()
         return assigned
+
+    def _share(self) -> None:
+        open_now = self._partitions.values()
+        self._records.share_among([assigned.held for assigned in open_now])
+        self._bytes.share_among([assigned.held_bytes for assigned in open_now])
 
     def close(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
         """End the epoch of *partitions*; returns those that were open."""
@@ -82,6 +90,7 @@ class Ledger:
                     assigned.lost = True
                     self._refused -= assigned.refused
                     closed.append(assigned)
+            self._share()
         return closed
 
     @property
@@ -101,12 +110,12 @@ class Ledger:
                 return Room(_PLENTY, _PLENTY)
             if assigned.refused:
                 return Room(0, 0)
-            room = Room(self._quota() - assigned.held, self._max_bytes - self._bytes)
-            if room.records <= 0 or room.bytes <= 0:
-                assigned.refused = True
-                self._refused += 1
-                return Room(0, 0)
-            return room
+            room = Room(self._records.left(assigned.held), self._bytes.left(assigned.held_bytes))
+            if room.records and room.bytes:
+                return room
+            assigned.refused = True
+            self._refused += 1
+            return Room(0, 0)
 
     def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:
         """Hold *records*; returns those that are new, none for a stale epoch."""
@@ -114,17 +123,24 @@ class Ledger:
             if assigned.lost:
                 return []
             new = [record for record in records if assigned.tracker.deliver(record.offset)]
-            assigned.held += len(new)
-            self._bytes += sum(record.size for record in new)
+            self._hold(assigned, len(new), sum(record.size for record in new))
             return new
+
+    def _hold(self, assigned: AssignedPartition, records: int, size: int) -> None:
+        """So many more are held, or fewer."""
+        held, held_bytes = assigned.held + records, assigned.held_bytes + size
+        if assigned.lost:
+            self._records.give_back(-records)
+            self._bytes.give_back(-size)
+        else:
+            self._records.change(assigned.held, held)
+            self._bytes.change(assigned.held_bytes, held_bytes)
+        assigned.held, assigned.held_bytes = held, held_bytes
 
     def passed(self, assigned: AssignedPartition, offset: int) -> None:
         """There is no record below *offset* that was not delivered."""
         with self._lock:
             assigned.tracker.skip_to(offset)
-
-    def _quota(self) -> int:
-        return max(1, self._max_in_flight // max(1, len(self._partitions)))
 
     def finish(self, assigned: AssignedPartition, record: Record) -> int:
         """*record* is finished; returns how many have been since the last commit."""
@@ -145,17 +161,18 @@ class Ledger:
         with self._lock:
             if finished:
                 self._finish(assigned, record)
-            assigned.held -= 1
-            self._bytes -= record.size
+            self._hold(assigned, -1, -record.size)
             makes_room = self._refused > 0 and self._admit()
             return Released(makes_room, self._finished_since_commit)
 
     def _admit(self) -> bool:
         """Give room to those that were refused, if there is enough; whether any got some."""
-        if self._bytes > self._max_bytes // 2:
-            return False
-        half = self._quota() // 2
-        ready = [p for p in self._partitions.values() if p.refused and p.held <= half]
+        records, size = self._records.part // 2, self._bytes.part // 2
+        ready = [
+            assigned
+            for assigned in self._partitions.values()
+            if assigned.refused and assigned.held <= records and assigned.held_bytes <= size
+        ]
         for assigned in ready:
             assigned.refused = False
         self._refused -= len(ready)

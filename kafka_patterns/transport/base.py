@@ -329,8 +329,12 @@ class Transport(Protocol):
         """A new producer."""
         ...
 
-    def reader(self) -> Reader:
-        """A new reader."""
+    def reader(self, max_bytes: int | None = None) -> Reader:
+        """A new reader.
+
+        :param max_bytes: how much may lie there fetched and not taken, beside one batch of each
+            partition that is larger than its part. No bound if not given.
+        """
         ...
 
     def member(

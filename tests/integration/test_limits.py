@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from kafka_patterns import KafkaStatus
+from kafka_patterns import KafkaStatus, Message
 from tests.integration.peers import PATIENCE
 from tests.support.waiting import eventually
 
@@ -123,3 +123,49 @@ def test_stack_of_a_slow_handler_is_logged_once(peers, wire, gate, caplog):
 
     assert len(warnings()) == 1
     assert "in dawdle" in warnings()[0].getMessage()
+
+
+def test_no_more_is_held_than_allowed_when_partitions_come(peers, wire, gate):
+    topic = peers.topic(partitions=4)
+    tight = {"max_in_flight": 40, "workers": 2, "rebalance_timeout_ms": 100}
+    first, second = (peers.server(run=tight) for _ in range(2))
+    seen: set[str] = set()
+
+    def wait(event: str) -> None:
+        assert gate.wait(PATIENCE)
+        seen.add(event)
+
+    for server in (first, second):
+        server.event_pattern(topic)(wait)
+    events = [Message(value=f"event-{n}", partition=n % 4) for n in range(400)]
+    with first:
+        with second:
+            eventually(lambda: len(first.health().assignment) == 2, PATIENCE)
+            with peers.client() as client:
+                client.emit_batch(topic, events)
+            eventually(lambda: first.health().in_flight == 40, PATIENCE)
+            second.stop(0.2)
+        eventually(lambda: len(first.health().assignment) == 4, PATIENCE)
+        # Those that came may take one each, though there is no room: they are not starved.
+        eventually(lambda: first.health().in_flight == 42, PATIENCE)
+        gate.set()
+        eventually(lambda: len(seen) == len(events), PATIENCE)
+
+
+def test_bytes_that_are_held_are_bounded_for_all_partitions_together(peers, wire, gate):
+    topic = peers.topic(partitions=4)
+    size = 10_000
+    server = peers.server(run={"max_in_flight_bytes": 80 * size, "workers": 2})
+    seen: list[str] = []
+
+    @server.event_pattern(topic)
+    def wait(event):
+        assert gate.wait(PATIENCE)
+        seen.append(event)
+
+    with server, peers.client() as client:
+        client.emit_batch(topic, [Message(value="x" * size, partition=n % 4) for n in range(200)])
+        # Half of the bound is for what is fetched and waits for room.
+        eventually(lambda: server.health().in_flight == 40, PATIENCE)
+        gate.set()
+        eventually(lambda: len(seen) == 200, PATIENCE)

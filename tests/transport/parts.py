@@ -167,9 +167,13 @@ class Parts:
         return KafkaPythonTransport(KafkaOptions.of(merged), "hero-test")
 
     def reader(
-        self, offsets: Mapping[TopicPartition, int] | None = None, **sections: Mapping[str, Any]
+        self,
+        offsets: Mapping[TopicPartition, int] | None = None,
+        *,
+        max_bytes: int | None = None,
+        **sections: Mapping[str, Any],
     ) -> KafkaReader:
-        made = self.transport(**sections).reader()
+        made = self.transport(**sections).reader(max_bytes)
         self._closing.callback(made.close)
         for partition, offset in (offsets or {}).items():
             made.assign(partition, offset)

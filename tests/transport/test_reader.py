@@ -66,6 +66,35 @@ class TestRoom:
         assert partition not in reader._fetchable()
         assert values(read(reader, 49)) == numbers(1, 50)
 
+    @pytest.mark.real_kafka
+    def test_no_more_lies_there_than_allowed_whatever_was_not_taken(self, parts, topic) -> None:
+        name = topic(partitions=4)
+        partitions = [TopicPartition(name, number) for number in range(4)]
+        producer = parts.producer(producer={"batch_size": 5_000})
+        for partition in partitions:
+            produce(producer, name, *[b"x" * 1_000] * 100, partition=partition.partition)
+        bound = 80_000
+        reader = parts.reader(dict.fromkeys(partitions, 0), max_bytes=bound)
+        for _ in range(20):
+            assert reader.poll(0.05, lambda _: NONE) == {}
+
+        # A slice is larger than a chunk: one poll returns all that lies there.
+        lying_there = reader.poll(0, all_room)
+
+        assert set(lying_there) == set(partitions)
+        size = sum(record.size for records in lying_there.values() for record in records)
+        assert bound // 2 < size <= bound
+        read(reader, 400 - sum(map(len, lying_there.values())))
+
+    @pytest.mark.real_kafka
+    def test_record_larger_than_the_bound_passes(self, parts, topic) -> None:
+        partition = TopicPartition(topic(), 0)
+        produce(parts.producer(), partition.topic, b"small", b"x" * 50_000, b"small")
+
+        records = read(parts.reader({partition: 0}, max_bytes=1_000), 3)
+
+        assert [record.size for record in records] == [5, 50_000, 5]
+
     def test_no_more_is_returned_than_there_is_room_for(self, parts, topic) -> None:
         partition = TopicPartition(topic(), 0)
         produce(parts.producer(), partition.topic, *[b"0123456789"] * 20)

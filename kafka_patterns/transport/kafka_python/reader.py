@@ -31,9 +31,12 @@ class KafkaReader:
     The poll is our own: the base's looks after a group and after unknown positions, which a
     reader does not have, and both can block it; and it drops what is buffered of a paused
     partition.
+
+    :param max_bytes: how much may lie here fetched and not taken; each partition has an equal
+        part, and a single batch may be larger. ``None`` leaves it to the settings.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], max_bytes: int | None = None) -> None:
         self._consumer = KafkaConsumer(
             **config,
             group_id=None,
@@ -47,6 +50,8 @@ class KafkaReader:
         self._assigned: set[TopicPartition] = set()
         self._chunks: dict[TopicPartition, FetchedChunk] = {}
         self._reached: dict[TopicPartition, int] = {}
+        self._max_bytes = max_bytes
+        self._max_chunk_bytes: int = self._fetcher.config["max_partition_fetch_bytes"]
         # What lies here is not asked for again until it was taken.
         self._base_fetchable = self._fetcher._fetchable_partitions
         self._fetcher._fetchable_partitions = self._fetchable
@@ -57,6 +62,7 @@ class KafkaReader:
 
     def assign(self, partition: TopicPartition, offset: int) -> None:
         self._assigned.add(partition)
+        self._share_bytes()
         self._consumer.assign([KafkaTopicPartition(*tp) for tp in self._assigned])
         self.seek(partition, offset)
 
@@ -64,10 +70,18 @@ class KafkaReader:
         self._assigned.difference_update(partitions)
         for partition in partitions:
             self._forget(partition)
+        self._share_bytes()
         if self._assigned:
             self._consumer.assign([KafkaTopicPartition(*tp) for tp in self._assigned])
         else:
             self._consumer.unsubscribe()
+
+    def _share_bytes(self) -> None:
+        """A partition has one chunk here at most, and is not asked for while it has one."""
+        if self._max_bytes is not None and self._assigned:
+            part = max(1, self._max_bytes // len(self._assigned))
+            size = min(part, self._max_chunk_bytes)
+            self._fetcher.config["max_partition_fetch_bytes"] = size
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._forget(partition)

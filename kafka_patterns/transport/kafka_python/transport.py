@@ -46,9 +46,9 @@ class KafkaPythonTransport:
             name=f"kafka-patterns-{self._client_id}",
         )
 
-    def reader(self) -> KafkaReader:
+    def reader(self, max_bytes: int | None = None) -> KafkaReader:
         config = settings.reader_config(self._options, self._client_id)
-        return KafkaReader(self._with_version(config))
+        return KafkaReader(self._with_version(config), max_bytes)
 
     def member(
         self,

@@ -1,0 +1,398 @@
+"""Nothing is lost and nothing overtakes, whatever finishes, fails, moves and dies in which order.
+
+A simulation: the parts of a server that decide, with a fake log, group and clock. Rebalances keep
+and take partitions, generations are missed, servers are killed, commits are answered late.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from threading import Event
+from typing import Any
+
+import attrs
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kafka_patterns.consuming.offset_map import Run, decode_runs
+from kafka_patterns.consuming.timers import Timer, Timers
+from kafka_patterns.errors import CommitFailed
+from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.assignments import Assignments
+from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.engine import _lane_key
+from kafka_patterns.server.group import GroupDecisions
+from kafka_patterns.server.lanes import Lanes
+from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.offsets import OffsetTracker
+from kafka_patterns.server.work import WorkItem
+
+PARTITIONS = [TopicPartition("hero", number) for number in range(3)]
+MAX_IN_FLIGHT = 9
+SUBSETS = st.sets(st.sampled_from(PARTITIONS))
+FAILS = st.sampled_from([True, False, False])
+NO_ROUTE: Any = None
+
+Done = Callable[[Exception | None], None]
+
+
+class ManualTimers(Timers):
+    """Timers whose time comes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__("manual-timers")
+        self.functions: list[Callable[[], object]] = []
+
+    def at(self, due: float, function: Callable[[], object]) -> Timer:
+        self.functions.append(function)
+        return Timer(function, lambda _: None)
+
+
+def is_in(offset: int, runs: Collection[Run]) -> bool:
+    return any(first <= offset < end for first, end in runs)
+
+
+class World:
+    """The log and the group's offsets, as the broker has them; and what was handled at all."""
+
+    def __init__(self) -> None:
+        self.log: dict[TopicPartition, list[Record]] = {tp: [] for tp in PARTITIONS}
+        self.committed: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.handled: set[tuple[TopicPartition, int]] = set()
+
+    def end(self, partition: TopicPartition) -> int:
+        log = self.log[partition]
+        return log[-1].offset + 1 if log else 0
+
+
+@attrs.define
+class Member:
+    """This server in the group; ``generation`` is ``None`` when the group went on without it."""
+
+    world: World
+    generation: int | None = 0
+    membership_lost: bool = False
+    under_way: list[tuple[int | None, Mapping[TopicPartition, OffsetAndMetadata], Done]] = (
+        attrs.field(factory=list)
+    )
+
+    def committed(
+        self, partitions: Collection[TopicPartition], timeout: float
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
+        return {partition: self.world.committed.get(partition) for partition in partitions}
+
+    def commit_now(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
+    ) -> None:
+        if self.generation is None:
+            raise CommitFailed("another generation")
+        self.world.committed.update(offsets)
+
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], done: Done) -> None:
+        self.under_way.append((self.generation, offsets, done))
+
+    def answer(self) -> None:
+        """What was sent under a generation that is over is refused."""
+        generation, offsets, done = self.under_way.pop(0)
+        if generation is None or generation != self.generation:
+            done(CommitFailed("another generation"))
+        else:
+            self.world.committed.update(offsets)
+            done(None)
+
+
+@attrs.define
+class Reading:
+    """In the place of the fetcher: what is read, from where."""
+
+    positions: dict[TopicPartition, tuple[AssignedPartition, int]] = attrs.field(factory=dict)
+
+    def assign(self, partition: TopicPartition, offset: int, token: AssignedPartition) -> None:
+        self.positions[partition] = (token, offset)
+
+    def unassign(self, partition: TopicPartition) -> None:
+        self.positions.pop(partition, None)
+
+
+class FirstOffsets:
+    """In the place of the admin."""
+
+    def offsets(
+        self, timestamps: Mapping[TopicPartition, int], timeout: float
+    ) -> Mapping[TopicPartition, int]:
+        return dict.fromkeys(timestamps, 0)
+
+
+class Nothing:
+    """In the place of what plays no part: discovery and watch."""
+
+    def look_again(self, member: Any) -> None: ...
+
+    def warn(self) -> None: ...
+
+
+class Server:
+    """The deciding parts of one process, and a check of the order in which items run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.timers = ManualTimers()
+        self.ledger = Ledger(MAX_IN_FLIGHT, 10**9)
+        self.lanes: Lanes[WorkItem] = Lanes(self.timers)
+        self.committer = Committer(self.ledger, interval=0.0, group="heroes")
+        self.reading = Reading()
+        self.member: Any = Member(world)
+        admin: Any = FirstOffsets()
+        fetcher: Any = self.reading
+        nothing: Any = Nothing()
+        assignments = Assignments(self.ledger, admin, fetcher, from_beginning=True)
+        self.decisions = GroupDecisions(
+            self.ledger,
+            self.lanes,
+            self.committer,
+            assignments,
+            nothing,
+            fetcher,
+            group_id="heroes",
+            auto_commit=True,
+            rebalance_timeout=0.0,
+            stopping=Event(),
+            set_status=lambda _: None,
+            flush=lambda _: True,
+            freed=self.free,
+            watch=nothing,
+            fatal=lambda _: None,
+        )
+        self.running: list[WorkItem] = []
+        self.finished: dict[AssignedPartition, set[int]] = defaultdict(set)
+        self.finished_before: dict[AssignedPartition, list[Run]] = {}
+        self._mark = AssignedPartition(
+            TopicPartition("mark", 0), OffsetTracker(0), OffsetAndMetadata(0)
+        )
+
+    def free(self, item: WorkItem) -> None:
+        self.ledger.release(item.assigned, item.record, finished=False)
+
+    def fetch(self, partition: TopicPartition) -> None:
+        token, position = self.reading.positions[partition]
+        self.finished_before.setdefault(token, decode_runs(*token.committed))
+        room = self.ledger.room(token)
+        found = [r for r in self.world.log[partition] if r.offset >= position][: room.records]
+        if found:
+            new = self.ledger.accept(token, found)
+            finished_before = self.finished_before[token]
+            assert (
+                not [
+                    r for r in new if any(first <= r.offset < end for first, end in finished_before)
+                ]
+                or token.tracker.position > token.committed.offset
+            )
+            self.lanes.put((_lane_key(token, r, "key"), WorkItem(r, token, NO_ROUTE)) for r in new)
+            self.reading.positions[partition] = (token, found[-1].offset + 1)
+
+    def take(self) -> WorkItem | None:
+        """As a worker does; ``None`` if nothing may run now."""
+        mark = WorkItem(Record("mark", 0, 0, 0, None, None, []), self._mark, NO_ROUTE)
+        self.lanes.put([(None, mark)])
+        while True:
+            item = self.lanes.take()
+            assert item is not None
+            if item.assigned is self._mark or item.assigned.lost:
+                self.lanes.done(item)
+                if item is mark:
+                    return None
+                if item.assigned.lost:
+                    self.free(item)
+                continue
+            assert item.assigned is self.reading.positions[item.assigned.partition][0]
+            self._check_order(item)
+            self.running.append(item)
+            return item
+
+    def _check_order(self, item: WorkItem) -> None:
+        lane = _lane_key(item.assigned, item.record, "key")
+        finished = self.finished[item.assigned]
+        assert item.record.offset not in finished, "it ran before in this epoch"
+        if item.record.key is None:
+            return
+        assert lane not in [_lane_key(r.assigned, r.record, "key") for r in self.running]
+        later = [
+            r.offset
+            for r in self.world.log[item.assigned.partition]
+            if r.key == item.record.key and r.offset > item.record.offset
+        ]
+        assert not finished.intersection(later), "a later one of its key ran before"
+
+    def finish(self, item: WorkItem) -> None:
+        self.running.remove(item)
+        self.finished[item.assigned].add(item.record.offset)
+        self.world.handled.add((item.assigned.partition, item.record.offset))
+        self.ledger.release(item.assigned, item.record, finished=True)
+        self.lanes.done(item)
+
+    def work_through(self) -> bool:
+        """Read, start and finish what can be; ``False`` if there was nothing."""
+        for partition in PARTITIONS:
+            self.fetch(partition)
+        while self.timers.functions:
+            self.timers.functions.pop()()
+        while self.take() is not None:
+            pass
+        started = list(self.running)
+        for item in started:
+            self.finish(item)
+        return bool(started)
+
+    def fail(self, item: WorkItem) -> None:
+        self.running.remove(item)
+        self.lanes.hold(item, 1.0)
+
+
+class ConsumingMachine(RuleBasedStateMachine):
+    @initialize(partitions=SUBSETS)
+    def start(self, partitions: set[TopicPartition]) -> None:
+        self.world = World()
+        self.generations = itertools.count(1)
+        self.rebalancing = False
+        self.begin(partitions)
+
+    def begin(self, partitions: Collection[TopicPartition]) -> None:
+        self.server = Server(self.world)
+        self.settle(partitions)
+
+    def settle(self, partitions: Collection[TopicPartition]) -> None:
+        member = self.server.member
+        member.generation = next(self.generations)
+        member.membership_lost = False
+        self.rebalancing = False
+        self.server.decisions.on_assigned(member, partitions, member.generation)
+        assert set(self.server.ledger.partitions) == set(partitions)
+
+    # The log
+
+    @rule(
+        partition=st.sampled_from(PARTITIONS),
+        gap=st.integers(0, 3),
+        keys=st.lists(st.sampled_from([b"a", b"b", None]), min_size=1, max_size=5),
+    )
+    def produce(self, partition: TopicPartition, gap: int, keys: list[bytes | None]) -> None:
+        for key in keys:
+            offset = self.world.end(partition) + gap
+            self.world.log[partition].append(Record(*partition, offset, 0, key, b"x", []))
+
+    # The server
+
+    @rule(data=st.data(), rounds=st.integers(1, 4))
+    def work(self, data: st.DataObject, rounds: int) -> None:
+        server = self.server
+        for _ in range(rounds):
+            for partition in data.draw(st.permutations(sorted(server.reading.positions))):
+                server.fetch(partition)
+            for _ in range(0 if self.rebalancing else data.draw(st.integers(0, 6))):
+                server.take()
+            for _ in range(data.draw(st.integers(0, len(server.running)))):
+                item = data.draw(st.sampled_from(server.running))
+                (server.fail if data.draw(FAILS) else server.finish)(item)
+            if not self.rebalancing:
+                server.decisions.on_tick(server.member)
+            if server.member.under_way and data.draw(st.booleans()):
+                server.member.answer()
+
+    @precondition(lambda self: self.server.timers.functions)
+    @rule(data=st.data())
+    def time_passes(self, data: st.DataObject) -> None:
+        functions = self.server.timers.functions
+        functions.pop(data.draw(st.integers(0, len(functions) - 1)))()
+
+    # Now and then, what disturbs it
+
+    @rule(kind=st.sampled_from(["rebalance", "miss", "kill"]), partitions=SUBSETS)
+    def disturb(self, kind: str, partitions: set[TopicPartition]) -> None:
+        if self.rebalancing:
+            self.rebalance_ends(partitions)
+        elif kind == "kill":
+            self.begin(partitions)
+        elif self.server.member.generation is None:
+            self.notices_and_comes_back(partitions)
+        elif kind == "miss":
+            self.server.member.generation = None
+        else:
+            self.server.decisions.before_rejoin(self.server.member)
+            self.server.decisions.on_revoked(self.server.member, membership_lost=False)
+            self.rebalancing = True
+
+    def rebalance_ends(self, partitions: set[TopicPartition]) -> None:
+        before = dict(self.server.reading.positions)
+
+        self.settle(partitions)
+
+        for partition, (epoch, position) in before.items():
+            if partition in partitions:
+                assert self.server.reading.positions[partition] == (epoch, position)
+            else:
+                self.check_that_is_over(epoch)
+
+    def notices_and_comes_back(self, partitions: set[TopicPartition]) -> None:
+        member = self.server.member
+        before = [epoch for epoch, _ in self.server.reading.positions.values()]
+        member.membership_lost = True
+        self.server.decisions.before_rejoin(member)
+        self.server.decisions.on_revoked(member, membership_lost=True)
+        for epoch in before:
+            self.check_that_is_over(epoch)
+        self.settle(partitions)
+
+    def check_that_is_over(self, epoch: AssignedPartition) -> None:
+        """What was being read when it ended is not taken."""
+        late = Record(*epoch.partition, 10**6, 0, None, b"late", [])
+        assert self.server.ledger.accept(epoch, [late]) == []
+
+    @rule(partition=st.sampled_from(PARTITIONS), count=st.integers(1, 4))
+    def another_member_works(self, partition: TopicPartition, count: int) -> None:
+        owned = self.server.member.generation is not None and (
+            self.rebalancing or partition in self.server.ledger.partitions
+        )
+        if owned:
+            return
+        position = self.world.committed.get(partition, OffsetAndMetadata(0)).offset
+        for record in [r for r in self.world.log[partition] if r.offset >= position][:count]:
+            self.world.handled.add((partition, record.offset))
+            self.world.committed[partition] = OffsetAndMetadata(record.offset + 1)
+
+    # What always holds
+
+    @invariant()
+    def nothing_unhandled_is_committed(self) -> None:
+        for partition, (offset, text) in self.world.committed.items():
+            said = {r.offset for r in self.world.log[partition] if r.offset < offset}
+            for first, end in decode_runs(offset, text):
+                said |= {r.offset for r in self.world.log[partition] if first <= r.offset < end}
+            assert {(partition, one) for one in said} <= self.world.handled
+
+    @invariant()
+    def no_more_is_held_than_allowed(self) -> None:
+        assert self.server.ledger.held <= MAX_IN_FLIGHT + len(PARTITIONS)
+
+    def teardown(self) -> None:
+        """Left alone, it handles and commits everything."""
+        if not hasattr(self, "server"):
+            return
+        member = self.server.member
+        while member.under_way:
+            member.answer()
+        self.settle(PARTITIONS)
+        while self.server.work_through():
+            pass
+        self.server.committer.commit_now(member, 1.0)
+        for partition in PARTITIONS:
+            offsets = {(partition, record.offset) for record in self.world.log[partition]}
+            assert offsets <= self.world.handled
+            if offsets:
+                assert self.world.committed[partition].offset == self.world.end(partition)
+
+
+ConsumingMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=25)
+TestConsuming = ConsumingMachine.TestCase
