@@ -13,6 +13,7 @@ from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.transport.base import OffsetOutOfRange, Room
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
+from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 
 __all__ = ["KafkaReader"]
@@ -41,6 +42,7 @@ class KafkaReader:
             auto_offset_reset="none",
             kafka_client=InterruptibleClient,
         )
+        switch_off_metrics(self._consumer)
         self._client: InterruptibleClient = self._consumer._client
         self._fetcher = self._consumer._fetcher
         self._subscription = self._consumer._subscription
