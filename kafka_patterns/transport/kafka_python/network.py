@@ -99,13 +99,30 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             if future.is_done:
                 return responses
 
+    def write_requests(self) -> None:
+        """Send what :meth:`send` has queued, as far as the sockets take it now."""
+        with self._lock:
+            self._write_requests()
+
+    def _write_requests(self) -> None:
+        """The base waits for each socket to be writable, and polls once more for the answer.
+
+        A connection may have closed since something was queued on it; its requests have failed
+        already, and the base would trip over the missing socket.
+        """
+        if self._sending:
+            self._sending = {
+                connection
+                for connection in self._sending
+                if connection._sock
+                and not connection.send_pending_requests_v2()
+                and connection._sock
+            }
+
     def _poll(self, timeout: float) -> None:
         if self.interrupted:
             raise Interrupted
-        # A connection may have closed since something was queued on it; its requests have
-        # failed already, and the base would trip over the missing socket.
-        if self._sending:
-            self._sending = {connection for connection in self._sending if connection._sock}
+        self._write_requests()
         super()._poll(timeout)
         if self.interrupted:
             raise Interrupted

@@ -109,8 +109,9 @@ class KafkaProducerFace:
         if message.key is not None:
             return partition_for_key(message.key, count)
         turn = next(self._turns[topic])
-        if count == 1:
-            return 0
+        state = partitions.get(turn % count)
+        if state is not None and (state.leader != -1 or count == 1):
+            return turn % count
         available = [p for p, state in partitions.items() if state.leader != -1]
         choices = sorted(available or partitions)
         return choices[turn % len(choices)]

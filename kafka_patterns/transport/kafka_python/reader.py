@@ -84,14 +84,14 @@ class KafkaReader:
     ) -> Mapping[TopicPartition, list[Record]]:
         try:
             records = self._take(room)
-            if records:
-                if self._fetcher.send_fetches():
-                    self._client.poll(timeout_ms=0)
-                return records
-            if self._assigned:
-                self._fetcher.send_fetches()
-            self._client.poll(timeout_ms=timeout * 1000)
-            return self._take(room)
+            if not records:
+                if self._assigned:
+                    self._fetcher.send_fetches()
+                self._client.poll(timeout_ms=timeout * 1000)
+                records = self._take(room)
+            if records and self._fetcher.send_fetches():
+                self._client.write_requests()  # the broker may wait while these are worked on
+            return records
         except base_errors.KafkaError as error:
             raise TransportError(f"reading failed: {type(error).__name__}: {error}") from error
 
