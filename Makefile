@@ -53,11 +53,14 @@ test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka
 	@$(call require,node,Node.js 20 or later)
 	@$(call require,npm,npm)
 	@$(MAKE) --no-print-directory $(INSTALLED_NEST)
-	$(PYTEST) --broker kafka -m nest
+	$(PYTEST) --broker kafka -m "nest and not reliability"
 
-test-reliability: $(INSTALLED_DEV)  ## Kills, outages and long runs on Apache Kafka; SCALE=small is a short slice of all
+test-reliability: $(INSTALLED_DEV)  ## Kills, outages and long runs on Apache Kafka, with a NestJS client; SCALE=small is a short slice of all
 	@$(call require,java,Java 17 or later)
 	@$(call require,mvn,Maven)
+	@$(call require,node,Node.js 20 or later)
+	@$(call require,npm,npm)
+	@$(MAKE) --no-print-directory $(INSTALLED_NEST)
 	KAFKA_PATTERNS_RELIABILITY=$(SCALE) $(PYTEST) --broker kafka -m reliability tests/reliability
 
 lint: $(INSTALLED_DEV)  ## Style and likely mistakes

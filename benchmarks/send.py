@@ -14,16 +14,16 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.programs import callers as programs
-from benchmarks.service import Service, run_service
+from benchmarks.service import Service, percentile_99, run_service
 
 __all__ = ["main"]
 
 _PATTERN = "benchmark.send"
 _CALLERS = (1, 8, 64)
-_CLIENTS: dict[str, Callable[..., programs.Caller]] = {
+_CLIENTS: dict[str, Callable[[dict[str, Any], str], programs.Caller]] = {
     "library": programs.Library,
     "hand-written": programs.HandWritten,
 }
@@ -86,8 +86,8 @@ def run_clients(service: Service) -> Iterator[dict[str, ProcessPoolExecutor]]:
         clients = {}
         for partition, (name, make) in enumerate(_CLIENTS.items()):
             client = stack.enter_context(ProcessPoolExecutor(1, mp_context=context))
-            address = (service.broker.bootstrap_servers, service.pattern, partition)
-            client.submit(programs.connect, make, *address).result()
+            options = {**service.options, "reply": {"mode": "direct", "partition": partition}}
+            client.submit(programs.connect, make, options, service.pattern).result()
             stack.callback(disconnect, client)
             clients[name] = client
         yield clients
@@ -100,12 +100,11 @@ def disconnect(client: ProcessPoolExecutor) -> None:
 
 def figures(took: list[float], callers: int) -> Figures:
     """What one turn amounts to."""
-    ordered = sorted(took)
     return {
         # Callers ask without a pause, so the time of one caller is all its requests' together.
         "requests/s": callers * len(took) / sum(took),
-        "p50": ordered[len(ordered) // 2] * 1000,
-        "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000,
+        "p50": statistics.median(took) * 1000,
+        "p99": percentile_99(took) * 1000,
     }
 
 

@@ -114,7 +114,10 @@ class Record(NamedTuple):
 
     def has_header(self, name: str) -> bool:
         """Whether a header is present, be it null."""
-        return any(header_name == name for header_name, _ in self.headers)
+        for header_name, _ in self.headers:
+            if header_name == name:
+                return True
+        return False
 
 
 @attrs.frozen(kw_only=True)

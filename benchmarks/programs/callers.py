@@ -34,14 +34,9 @@ class Caller(Protocol):
 class Library:
     """``ClientKafkaProxy.send``."""
 
-    def __init__(self, brokers: list[str], pattern: str, partition: int) -> None:
+    def __init__(self, options: dict[str, Any], pattern: str) -> None:
         self._pattern = pattern
-        self._client = ClientKafkaProxy(
-            {
-                "client": {"client_id": "library", "brokers": brokers},
-                "reply": {"mode": "direct", "partition": partition},
-            }
-        )
+        self._client = ClientKafkaProxy(options)
         self._client.subscribe_to_response_of(pattern)
         self._client.connect()
 
@@ -55,7 +50,8 @@ class Library:
 class HandWritten:
     """What one writes without a library: a producer, a thread that consumes, an event each."""
 
-    def __init__(self, brokers: list[str], pattern: str, partition: int) -> None:
+    def __init__(self, options: dict[str, Any], pattern: str) -> None:
+        brokers, partition = options["client"]["brokers"], options["reply"]["partition"]
         self._pattern = pattern
         self._return_address = [
             ("kafka_replyTopic", f"{pattern}.reply".encode()),
@@ -104,9 +100,14 @@ class HandWritten:
 _connected: list[Caller] = []
 
 
-def connect(make: Callable[..., Caller], brokers: list[str], pattern: str, partition: int) -> None:
-    """Connect the client of this process."""
-    _connected.append(make(brokers, pattern, partition))
+def connect(
+    make: Callable[[dict[str, Any], str], Caller], options: dict[str, Any], pattern: str
+) -> None:
+    """Connect the client of this process.
+
+    :param options: those of the library; of these the one written by hand takes what it knows.
+    """
+    _connected.append(make(options, pattern))
 
 
 def measure(callers: int, seconds: float) -> list[float]:

@@ -73,7 +73,7 @@ class ClientKafkaProxy(ClientLife):
         slot, forget = self._request(topic, data, timeout, ReplySlot)
         assert isinstance(slot, ReplySlot)
         try:
-            slot.event.wait(timeout)
+            slot.wait(timeout)
         finally:
             forget()
         if slot.error is not None:

@@ -10,7 +10,7 @@ from kafka_patterns.message import EncodedMessage, Message
 from kafka_patterns.serialization.json_forms import has_fields
 from kafka_patterns.serialization.message_headers import encode_headers
 
-__all__ = ["encode_message", "message_of"]
+__all__ = ["encode_message", "envelope_of", "message_of"]
 
 _ENVELOPE_KEYS = frozenset({"key", "value", "headers", "partition", "timestamp"})
 _LARGEST_PARTITION = 2**31 - 1
@@ -18,10 +18,18 @@ _LARGEST_TIMESTAMP = 2**63 - 1
 
 
 def message_of(payload: Any) -> Message:
-    """Return *payload* as a message, not yet encoded.
+    """Return *payload* as a message, not yet encoded: as its envelope says, or as its value.
+
+    :raises PayloadError: as :func:`envelope_of` does.
+    """
+    return envelope_of(payload) or Message(value=payload)
+
+
+def envelope_of(payload: Any) -> Message | None:
+    """Return *payload* as a message, not yet encoded, or ``None`` if it is a message's value.
 
     A :class:`Message` stays itself; a mapping with a ``key`` or a ``value`` is an envelope;
-    everything else is the value of a message without a key.
+    everything else is a value, of a message without a key.
 
     :raises PayloadError: for a mapping with a ``key`` or a ``value`` and names that no
         envelope has: NestJS would drop those.
@@ -29,7 +37,7 @@ def message_of(payload: Any) -> Message:
     if isinstance(payload, Message):
         return payload
     if not _looks_like_envelope(payload):
-        return Message(value=payload)
+        return None
     foreign = [name for name in payload if name not in _ENVELOPE_KEYS]
     if foreign:
         names = ", ".join(repr(name) for name in foreign[:5])
@@ -45,7 +53,9 @@ def message_of(payload: Any) -> Message:
 
 
 def _looks_like_envelope(payload: Any) -> bool:
-    if not isinstance(payload, Mapping) or not ("key" in payload or "value" in payload):
+    if type(payload) is not dict and not isinstance(payload, Mapping):  # the first is quick
+        return False
+    if "key" not in payload and "value" not in payload:
         return False
     return not has_fields(type(payload))
 

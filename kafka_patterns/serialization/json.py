@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from kafka_patterns.errors import PayloadError
 from kafka_patterns.message import Message, Record
-from kafka_patterns.serialization.envelope import message_of
+from kafka_patterns.serialization.envelope import envelope_of
 from kafka_patterns.serialization.json_writer import JsonWriter, default_writer
 from kafka_patterns.serialization.message_headers import encode_headers
 from kafka_patterns.serialization.scalars import number_text
@@ -134,7 +134,9 @@ class JsonSerializer:
             whether a mapping is an envelope.
         """
         try:
-            message = message_of(payload)
+            message = envelope_of(payload)
+            if message is None:
+                return Message(value=encode_value(payload, writer=self._writer), headers=[])
             return Message(
                 value=encode_value(message.value, writer=self._writer),
                 key=encode_value(message.key, writer=self._writer),

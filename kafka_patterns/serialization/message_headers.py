@@ -21,6 +21,8 @@ def encode_headers(headers: HeadersLike | None) -> HeaderPairs:
     given: Any = headers
     if given is None:
         return []
+    if not given and type(given) in (dict, list):
+        return []
     if isinstance(given, Mapping):
         return [(_name(name), _value(name, value)) for name, value in given.items()]
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):

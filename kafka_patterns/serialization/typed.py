@@ -131,6 +131,8 @@ def structure_body(
     :raises PayloadError: if the body does not fit.
     :raises ConfigurationError: if no body can be read as *annotation*.
     """
+    if annotation is None:
+        return parsed
     annotation = _bare(annotation)
     if _takes_parsed(annotation):
         return parsed

@@ -96,12 +96,17 @@ def make_scenario(tmp_path, start_python, add_row) -> Iterator[Callable[..., Sce
 
 
 @pytest.fixture
-def make_callers(start_python, request) -> Callable[..., Callers]:
+def add_caller_row(request: pytest.FixtureRequest) -> Callable[[CallerRow], None]:
+    """Adds a row to the table of clients at the end."""
+    return request.config.stash.setdefault(_CALLER_ROWS, []).append
+
+
+@pytest.fixture
+def make_callers(start_python, add_caller_row) -> Callable[..., Callers]:
     """Begin the scenario of a test of clients: ``make_callers("name", cluster)``."""
-    add_row = request.config.stash.setdefault(_CALLER_ROWS, []).append
 
     def make(name: str, cluster, **arguments) -> Callers:
-        return Callers(name, cluster, topic_of(name), start_python, add_row, **arguments)
+        return Callers(name, cluster, topic_of(name), start_python, add_caller_row, **arguments)
 
     return make
 

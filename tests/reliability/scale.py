@@ -31,6 +31,8 @@ class Scale:
     :param caller_kills: of a client, with requests in flight.
     :param topic_deletions: of a reply topic that is in use.
     :param lies: late answers of a server that answers in all the wrong ways in turn.
+    :param nest_joins: of a NestJS instance, each followed by its leaving.
+    :param rebalance_rounds: of joins under measurement, and of the control run.
     """
 
     kills: int
@@ -50,6 +52,8 @@ class Scale:
     caller_kills: int
     topic_deletions: int
     lies: int
+    nest_joins: int
+    rebalance_rounds: int
 
 
 _SCALES = {
@@ -71,6 +75,8 @@ _SCALES = {
         caller_kills=1,
         topic_deletions=1,
         lies=20,
+        nest_joins=1,
+        rebalance_rounds=1,
     ),
     "full": Scale(
         kills=20,
@@ -90,6 +96,8 @@ _SCALES = {
         caller_kills=5,
         topic_deletions=5,
         lies=200,
+        nest_joins=5,
+        rebalance_rounds=10,
     ),
 }
 

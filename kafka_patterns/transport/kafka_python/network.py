@@ -38,7 +38,6 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     def __init__(self, *, refusals: Refusals | None = None, **configs: Any) -> None:
         self.interrupted = False
         self._refusals = Refusals() if refusals is None else refusals
-        self._last_connected = time.monotonic()
         super().__init__(**configs)
         self._wake_w.setblocking(False)
 
@@ -90,22 +89,41 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         if future is None:
             return list(super().poll(timeout_ms))
         responses: list[Any] = []
+        last_connected = time.monotonic()
         while True:
             responses.extend(super().poll(0 if future.is_done else _FUTURE_SLICE_MS))
-            if time.monotonic() - self._last_connected > _SILENCE_SECONDS:
+            if any(connection.connected() for connection in self._conns.values()):
+                last_connected = time.monotonic()
+            elif time.monotonic() - last_connected > _SILENCE_SECONDS:
                 raise NodeNotReadyError("no broker is connected")
             if future.is_done:
                 return responses
 
+    def write_requests(self) -> None:
+        """Send what :meth:`send` has queued, as far as the sockets take it now."""
+        with self._lock:
+            self._write_requests()
+
+    def _write_requests(self) -> None:
+        """The base waits for each socket to be writable, and polls once more for the answer.
+
+        A connection may have closed since something was queued on it; its requests have failed
+        already, and the base would trip over the missing socket.
+        """
+        if self._sending:
+            self._sending = {
+                connection
+                for connection in self._sending
+                if connection._sock
+                and not connection.send_pending_requests_v2()
+                and connection._sock
+            }
+
     def _poll(self, timeout: float) -> None:
         if self.interrupted:
             raise Interrupted
-        # A connection may have closed since something was queued on it; its requests have
-        # failed already, and the base would trip over the missing socket.
-        self._sending = {connection for connection in self._sending if connection._sock}
+        self._write_requests()
         super()._poll(timeout)
-        if any(connection.connected() for connection in self._conns.values()):
-            self._last_connected = time.monotonic()
         if self.interrupted:
             raise Interrupted
 

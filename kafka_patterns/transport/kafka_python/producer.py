@@ -29,6 +29,7 @@ __all__ = ["KafkaProducerFace"]
 
 _RETRY_SECONDS = 0.05
 _THREAD_JOIN_SECONDS = 2.0
+_CLOSED = "the producer is closed"
 
 
 @attrs.frozen(eq=False)
@@ -45,10 +46,11 @@ class KafkaProducerFace:
         self._producer = BatchingProducer(config, delivery_timeout=delivery_timeout)
         self._name = name
         self._turns: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
-        self._lock = threading.Lock()  # guards the four below
+        self._lock = threading.Lock()  # guards the two below
         self._waiting: dict[str, deque[_Waiting]] = {}
-        self._unfinished: set[Future[RecordMetadata]] = set()
         self._waiting_thread: threading.Thread | None = None
+        # Single operations on it are atomic, and every message needs two.
+        self._unfinished: set[Future[RecordMetadata]] = set()
         self._closed = False
         self._news = threading.Event()
 
@@ -56,20 +58,14 @@ class KafkaProducerFace:
         self, topic: str, message: EncodedMessage, *, timeout: float
     ) -> Future[RecordMetadata]:
         future: Future[RecordMetadata] = Future()
-        with self._lock:
-            if self._closed:
-                future.set_exception(SendFailed("the producer is closed"))
-                return future
-            self._unfinished.add(future)
-            behind_others = topic in self._waiting
-        future.add_done_callback(self._forget)
-        if behind_others or not self._buffer(topic, message, future):
+        if self._closed:
+            future.set_exception(SendFailed(_CLOSED))
+            return future
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        if topic in self._waiting or not self._buffer(topic, message, future):
             self._wait_in_room(topic, _Waiting(message, future, time.monotonic() + timeout))
         return future
-
-    def _forget(self, future: Future[RecordMetadata]) -> None:
-        with self._lock:
-            self._unfinished.discard(future)
 
     def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
         """Hand the message to the base; ``False`` if the caller would have to wait for that."""
@@ -113,20 +109,26 @@ class KafkaProducerFace:
         if message.key is not None:
             return partition_for_key(message.key, count)
         turn = next(self._turns[topic])
-        if count == 1:
-            return 0
+        state = partitions.get(turn % count)
+        if state is not None and (state.leader != -1 or count == 1):
+            return turn % count
         available = [p for p, state in partitions.items() if state.leader != -1]
         choices = sorted(available or partitions)
         return choices[turn % len(choices)]
 
     def _wait_in_room(self, topic: str, waiting: _Waiting) -> None:
         with self._lock:
-            self._waiting.setdefault(topic, deque()).append(waiting)
-            if self._waiting_thread is None:
+            closed = self._closed
+            if not closed:
+                self._waiting.setdefault(topic, deque()).append(waiting)
+            if not closed and self._waiting_thread is None:
                 self._waiting_thread = threading.Thread(
                     target=self._serve_waiting_room, name=f"{self._name}-topics", daemon=True
                 )
                 self._waiting_thread.start()
+        if closed:
+            _fail(waiting.future, topic, SendFailed(_CLOSED))
+            return
         self._producer.ask_for_topic(topic, self._news.set)
         self._news.set()
 
@@ -177,9 +179,7 @@ class KafkaProducerFace:
         return list(states)
 
     def flush(self, timeout: float) -> bool:
-        with self._lock:
-            unfinished = set(self._unfinished)
-        return not wait_for_futures(unfinished, timeout).not_done
+        return not wait_for_futures(self._unfinished.copy(), timeout).not_done
 
     def close(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout

@@ -13,6 +13,7 @@ from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.transport.base import OffsetOutOfRange, Room
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
+from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 
 __all__ = ["KafkaReader"]
@@ -44,6 +45,7 @@ class KafkaReader:
             auto_offset_reset="none",
             kafka_client=InterruptibleClient,
         )
+        switch_off_metrics(self._consumer)
         self._client: InterruptibleClient = self._consumer._client
         self._fetcher = self._consumer._fetcher
         self._subscription = self._consumer._subscription
@@ -96,14 +98,14 @@ class KafkaReader:
     ) -> Mapping[TopicPartition, list[Record]]:
         try:
             records = self._take(room)
-            if records:
-                if self._fetcher.send_fetches():
-                    self._client.poll(timeout_ms=0)
-                return records
-            if self._assigned:
-                self._fetcher.send_fetches()
-            self._client.poll(timeout_ms=timeout * 1000)
-            return self._take(room)
+            if not records:
+                if self._assigned:
+                    self._fetcher.send_fetches()
+                self._client.poll(timeout_ms=timeout * 1000)
+                records = self._take(room)
+            if records and self._fetcher.send_fetches():
+                self._client.write_requests()  # the broker may wait while these are worked on
+            return records
         except base_errors.KafkaError as error:
             raise TransportError(f"reading failed: {type(error).__name__}: {error}") from error
 
