@@ -42,12 +42,14 @@ class ReplayProgress:
         self._joined = self.position
 
     @classmethod
-    def read(cls, committed: OffsetAndMetadata | None, first: int) -> ReplayProgress:
+    def read(cls, committed: OffsetAndMetadata | None, first: int, end: int) -> ReplayProgress:
         """Read what was committed.
 
         :param first: the first offset that is still in the topic.
+        :param end: the offset after the last; a commit above it was for a topic of the same
+            name that is gone.
         """
-        if committed is None:
+        if committed is None or committed.offset > end:
             return cls(first)
         runs, sent_after = _read_metadata(*committed)
         position = max(first, committed.offset)

@@ -26,6 +26,7 @@ class ReplayState:
     """The progress of all partitions of a dead letter topic.
 
     :param firsts: the first offset of each partition.
+    :param ends: the offset after the last letter of each partition.
     :param dry_run: whether nothing is committed, nor the group joined.
     :raises GroupError: if another run of the same replay is in the group.
     """
@@ -36,6 +37,7 @@ class ReplayState:
         admin: Admin,
         transport: Transport,
         firsts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
         *,
         dry_run: bool,
     ) -> None:
@@ -47,7 +49,7 @@ class ReplayState:
         self.keep()
         committed = group.committed(list(firsts))
         self._progress = {
-            partition: ReplayProgress.read(committed[partition], first)
+            partition: ReplayProgress.read(committed[partition], first, ends[partition])
             for partition, first in firsts.items()
         }
         self._recover(transport)
