@@ -135,9 +135,9 @@ def replay(
         )
         try:
             firsts = offsets_of(admin, partitions, EARLIEST)
-            state = ReplayState(group, admin, transport, firsts, dry_run=dry_run)
-            starts = firsts if again else state.positions
             ends = offsets_of(admin, partitions, LATEST)
+            state = ReplayState(group, admin, transport, firsts, ends, dry_run=dry_run)
+            starts = firsts if again else state.positions
             return _run(plan, state, transport, admin, starts, ends, resolved)
         finally:
             group.close()

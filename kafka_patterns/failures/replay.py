@@ -26,7 +26,7 @@ __all__ = ["Replay", "ReplayPlan", "ReplayReport"]
 
 logger = logging.getLogger("kafka_patterns.replay")
 
-WINDOW = 100
+_WINDOW = 100
 _PAUSE_SECONDS = 0.1
 _ACKNOWLEDGEMENT_MARGIN_SECONDS = 5.0
 
@@ -109,7 +109,7 @@ class Replay:
         :raises ReplayFailed: if the broker did not acknowledge a message; what it did
             acknowledge is noted as replayed.
         """
-        while not self._is_enough and (records := read(WINDOW)):
+        while not self._is_enough and (records := read(_WINDOW)):
             self._work_on(records)
             if self._counts["failed"]:
                 raise ReplayFailed(
@@ -154,33 +154,29 @@ class Replay:
 
     def _handle(self, record: Record) -> Future[RecordMetadata] | None:
         """Count *record*, and send it if it is wanted."""
-        self._counts["read"] += 1
         if not self._plan.again and self._state.is_replayed(record):
-            self._counts["already_replayed"] += 1
+            self._count("already_replayed")
             return None
         letter = DeadLetterRecord.of(record)
-        try:
-            wanted = self._plan.where is None or self._plan.where(letter)
-        except BaseException:
-            self._counts["read"] -= 1
-            raise
-        if not wanted:
-            self._counts["skipped"] += 1
+        if self._plan.where is not None and not self._plan.where(letter):
+            self._count("skipped")
             return None
-        self._counts["matched"] += 1
+        self._count("matched")
         target = self._plan.to or letter.original_topic
-        if target is None:
-            self._counts["unroutable"] += 1
-            logger.warning(
-                "dead letter %s[%d] offset %d does not say which topic it came from; to= sends it "
-                "somewhere",
-                record.topic,
-                record.partition,
-                record.offset,
-            )
-            return None
-        self._targets[target] += 1
-        return self._send(letter, target)
+        if target is not None:
+            self._targets[target] += 1
+            return self._send(letter, target)
+        self._counts["unroutable"] += 1
+        logger.warning(
+            "dead letter %s[%d] offset %d does not say which topic it came from; to= sends it "
+            "somewhere",
+            *record[:3],
+        )
+        return None
+
+    def _count(self, kind: str) -> None:
+        self._counts["read"] += 1
+        self._counts[kind] += 1
 
     def _send(self, letter: DeadLetterRecord, target: str) -> Future[RecordMetadata] | None:
         partitions = self._partitions_of(target)
@@ -221,13 +217,7 @@ class Replay:
             self._counts["failed"] += 1
             if getattr(error, "outcome_unknown", True):
                 self._state.doubt()
-            logger.warning(
-                "dead letter %s[%d] offset %d was not replayed: %s",
-                record.topic,
-                record.partition,
-                record.offset,
-                error,
-            )
+            logger.warning("dead letter %s[%d] offset %d was not replayed: %s", *record[:3], error)
             return False
         self._counts["replayed"] += 1
         return True

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Mapping
 
-from kafka_patterns.errors import GroupError, TransportError
+from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.headers import REPLAY_ASSIGNOR_NAME, REPLAY_ASSIGNOR_VERSION
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import AssignmentListener, MemberClaim, Transport
 
 __all__ = ["ReplayGroup", "SoleOwner"]
 
+logger = logging.getLogger("kafka_patterns.replay")
+
 _POLL_SECONDS = 0.1
 _COMMIT_SECONDS = 30.0
+_COMMIT_TRIES = 4
 _COMMITTED_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 _OWNS = b"\x01"
@@ -106,10 +110,19 @@ class ReplayGroup(AssignmentListener):
             )
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
-        """Commit, and wait for it.
+        """Commit, and wait for it; once more after a rebalance that came in between.
 
         :raises CommitFailed: if the broker did not take it.
+        :raises GroupError: if another run of the same replay has the partitions now.
         """
+        for _ in range(_COMMIT_TRIES - 1):
+            try:
+                self._member.commit_now(offsets, _COMMIT_SECONDS)
+                return
+            except CommitFailed as error:
+                logger.info("a commit failed, trying again: %s", error)
+            self._poll(_POLL_SECONDS, time.monotonic() + self._joining_seconds)
+            self.keep()
         self._member.commit_now(offsets, _COMMIT_SECONDS)
 
     def close(self) -> None:

@@ -42,12 +42,14 @@ class ReplayProgress:
         self._joined = self.position
 
     @classmethod
-    def read(cls, committed: OffsetAndMetadata | None, first: int) -> ReplayProgress:
+    def read(cls, committed: OffsetAndMetadata | None, first: int, end: int) -> ReplayProgress:
         """Read what was committed.
 
         :param first: the first offset that is still in the topic.
+        :param end: the offset after the last; a commit above it was for a topic of the same
+            name that is gone.
         """
-        if committed is None:
+        if committed is None or committed.offset > end:
             return cls(first)
         runs, sent_after = _read_metadata(*committed)
         position = max(first, committed.offset)
@@ -82,13 +84,13 @@ class ReplayProgress:
             return
         start = offset if self._joined is None else self._joined
         self._joined = offset + 1
-        self.runs = _with_run(self.runs, (start, offset + 1))
+        _insert(self.runs, (start, offset + 1))
         self._absorb()
 
     def mark(self, offset: int) -> None:
         """The letter at *offset* turned out to be replayed; before any letter is noted."""
         if not self.is_replayed(offset):
-            self.runs = _with_run(self.runs, (offset, offset + 1))
+            _insert(self.runs, (offset, offset + 1))
             self._absorb()
             self._joined = self.position
 
@@ -97,14 +99,14 @@ class ReplayProgress:
             self.position = max(self.position, self.runs.pop(0)[1])
 
 
-def _with_run(runs: list[Run], new: Run) -> list[Run]:
-    """*runs* and *new*, ascending, with those that touch made one."""
+def _insert(runs: list[Run], new: Run) -> None:
+    """Add *new* to *runs*, which are ascending; those that touch become one."""
     start, after = new
-    before = [run for run in runs if run[1] < start]
-    behind = [run for run in runs if run[0] > after]
-    for first, last in runs[len(before) : len(runs) - len(behind)]:
-        start, after = min(start, first), max(after, last)
-    return [*before, (start, after), *behind]
+    low = bisect.bisect_left(runs, start, key=lambda run: run[1])
+    high = bisect.bisect_right(runs, after, key=lambda run: run[0])
+    if low < high:
+        start, after = min(start, runs[low][0]), max(after, runs[high - 1][1])
+    runs[low:high] = [(start, after)]
 
 
 def _metadata(progress: ReplayProgress) -> str:

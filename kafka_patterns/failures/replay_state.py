@@ -11,7 +11,7 @@ from kafka_patterns.failures.replay_group import ReplayGroup
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.failures.replay_topics import offsets_of
 from kafka_patterns.headers import REPLAYED_FROM
-from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.transport.base import LATEST, Admin, Transport
 
 __all__ = ["ReplayState"]
@@ -26,6 +26,7 @@ class ReplayState:
     """The progress of all partitions of a dead letter topic.
 
     :param firsts: the first offset of each partition.
+    :param ends: the offset after the last letter of each partition.
     :param dry_run: whether nothing is committed, nor the group joined.
     :raises GroupError: if another run of the same replay is in the group.
     """
@@ -36,6 +37,7 @@ class ReplayState:
         admin: Admin,
         transport: Transport,
         firsts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
         *,
         dry_run: bool,
     ) -> None:
@@ -47,9 +49,10 @@ class ReplayState:
         self.keep()
         committed = group.committed(list(firsts))
         self._progress = {
-            partition: ReplayProgress.read(committed[partition], first)
+            partition: ReplayProgress.read(committed[partition], first, ends[partition])
             for partition, first in firsts.items()
         }
+        self._committed: dict[TopicPartition, OffsetAndMetadata] = {}
         self._recover(transport)
 
     def keep(self) -> None:
@@ -168,6 +171,11 @@ class ReplayState:
         return forgotten
 
     def _commit(self) -> None:
-        self._group.commit(
-            {partition: progress.committable() for partition, progress in self._progress.items()}
-        )
+        changed = {}
+        for partition, progress in self._progress.items():
+            committable = progress.committable()
+            if committable != self._committed.get(partition):
+                changed[partition] = committable
+        if changed:
+            self._group.commit(changed)
+            self._committed.update(changed)

@@ -327,36 +327,28 @@ def test_run_that_is_killed_is_resumed_without_a_gap_or_a_repetition(
     assert sorted(office.arrived()) == [f"{number:03}" for number in range(300)]
 
 
-def test_one_run_at_a_time(office: Office, gate: threading.Event):
-    office.bury(*"ab")
-    entered = threading.Event()
-
-    def slow(_: DeadLetterRecord) -> bool:
-        entered.set()
-        return gate.wait(PATIENCE)
-
+def test_second_run_is_refused_and_the_first_goes_on(office: Office):
+    office.bury(*(f"{number:03}" for number in range(400)))
+    refused = threading.Event()
     reports: list[ReplayReport] = []
-    first = threading.Thread(target=lambda: reports.append(office.replay(where=slow)))
+
+    def until_refused(_: DeadLetterRecord) -> bool:
+        return not refused.is_set()
+
+    first = threading.Thread(
+        target=lambda: reports.append(office.replay(where=until_refused, rate=20))
+    )
     first.start()
-    assert entered.wait(PATIENCE)
-    refused: list[BaseException] = []
-
-    def second() -> None:
-        try:
-            office.replay()
-        except GroupError as error:
-            refused.append(error)
-
-    other = threading.Thread(target=second)
-    other.start()
-    # The group settles once the first run polls again.
-    gate.set()
+    eventually(office.arrived)
+    with pytest.raises(GroupError, match=r"another replay of 'orders-dlt.* is running"):
+        office.replay()
+    refused.set()
     first.join(PATIENCE)
-    other.join(PATIENCE)
 
-    replayed = sorted(office.arrived())
-    assert replayed == ["a", "b"]
-    assert len(reports) == 1
+    (report,) = reports
+    assert report.replayed == len(office.arrived())
+    assert report.replayed + report.skipped == 400
+    assert counts(office.replay())["replayed"] == report.skipped
 
 
 def test_rate_is_kept(office: Office):

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_patterns import OffsetAndMetadata, Record, TopicPartition, TransportError
+from kafka_patterns import CommitFailed, OffsetAndMetadata, Record, TopicPartition, TransportError
 from kafka_patterns.consuming import ranges
 from kafka_patterns.consuming.offset_map import MAX_METADATA_LENGTH
 from kafka_patterns.consuming.ranges import RangeReader
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
-from kafka_patterns.failures.replay_group import SoleOwner
+from kafka_patterns.failures.replay_group import ReplayGroup, SoleOwner
 from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.transport.base import MemberClaim, OffsetOutOfRange, Room
+
+P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
 # Progress
 
@@ -43,11 +45,11 @@ def test_each_letter_is_replayed_once_whatever_was_wanted_and_how_far(letters, r
     replayed: list[int] = []
     committed = None
     for wanted, end in runs:
-        progress = ReplayProgress.read(committed, 0)
+        progress = ReplayProgress.read(committed, 0, 100)
         replayed += run(progress, [offset for offset in letters if offset <= end], wanted)
         committed = progress.committable()
         assert all(progress.is_replayed(offset) == (offset in replayed) for offset in letters)
-    rest = run(ReplayProgress.read(committed, 0), letters, letters)
+    rest = run(ReplayProgress.read(committed, 0, 100), letters, letters)
 
     assert sorted(replayed + rest) == sorted(letters)
 
@@ -64,7 +66,7 @@ def test_progress_is_read_as_it_was_written(position, steps, sent_after):
     progress = ReplayProgress(position, sent_after=sent_after)
     for step in steps:
         progress.mark(progress.position + step)
-    again = ReplayProgress.read(progress.committable(), 0)
+    again = ReplayProgress.read(progress.committable(), 0, 2**50)
 
     assert (again.position, again.runs) == (progress.position, progress.runs)
     assert again.sent_after == sent_after
@@ -76,7 +78,7 @@ def test_progress_has_a_form_that_later_versions_can_read():
     assert progress.committable() == OffsetAndMetadata(
         7, 'kpr1:{"runs":"kp1:AgOgAgE=","sent_after":{"orders":{"0":40}}}'
     )
-    assert ReplayProgress.read(progress.committable(), 0) == progress
+    assert ReplayProgress.read(progress.committable(), 0, 2**50) == progress
     assert ReplayProgress(7).committable() == OffsetAndMetadata(7, "")
 
 
@@ -84,14 +86,18 @@ def test_progress_has_a_form_that_later_versions_can_read():
     "metadata", ["", "kp1:AgM=", "kpr1:", "kpr1:[]", 'kpr1:{"runs":1}', 'kpr1:{"sent_after":1}']
 )
 def test_metadata_of_others_says_nothing(metadata: str):
-    assert ReplayProgress.read(OffsetAndMetadata(7, metadata), 0) == ReplayProgress(7)
+    assert ReplayProgress.read(OffsetAndMetadata(7, metadata), 0, 9) == ReplayProgress(7)
 
 
 def test_progress_begins_where_the_topic_begins():
     committed = ReplayProgress(7, [(9, 12), (20, 22)]).committable()
 
-    assert ReplayProgress.read(committed, 10) == ReplayProgress(12, [(20, 22)])
-    assert ReplayProgress.read(None, 3) == ReplayProgress(3)
+    assert ReplayProgress.read(committed, 10, 30) == ReplayProgress(12, [(20, 22)])
+    assert ReplayProgress.read(None, 3, 9) == ReplayProgress(3)
+
+
+def test_progress_of_a_topic_that_is_gone_says_nothing():
+    assert ReplayProgress.read(OffsetAndMetadata(7), 0, 6) == ReplayProgress(0)
 
 
 def test_holes_between_replayed_letters_are_no_gaps():
@@ -215,9 +221,53 @@ def test_member_that_fell_out_claims_nothing():
     assert policy.user_data(["orders-dlt"], first_join=True) == b""
 
 
-# Ranges
+class FakeMember:
+    """A member whose commits fail while a rebalance is under way."""
 
-P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
+    def __init__(self, group: Any, failing_commits: int) -> None:
+        self.group = group
+        self.failing_commits = failing_commits
+        self.committed: list[Any] = []
+
+    def poll(self, timeout: float) -> None:
+        self.group.on_revoked(membership_lost=False)
+        self.group.on_assigned([P0], 1)
+
+    def commit_now(self, offsets: Any, timeout: float) -> None:
+        if self.failing_commits:
+            self.failing_commits -= 1
+            raise CommitFailed("a rebalance is under way")
+        self.committed.append(offsets)
+
+
+class FakeTransport:
+    def __init__(self, failing_commits: int) -> None:
+        self.failing_commits = failing_commits
+
+    def member(self, group_id: str, topics: Any, policy: Any, listener: Any) -> FakeMember:
+        self.made = FakeMember(listener, self.failing_commits)
+        return self.made
+
+
+def test_commit_that_meets_a_rebalance_is_tried_again():
+    transport: Any = FakeTransport(failing_commits=2)
+    group = ReplayGroup(transport, "group", "orders-dlt", 1.0)
+    group.keep()
+
+    group.commit({P0: OffsetAndMetadata(1)})
+
+    assert transport.made.committed == [{P0: OffsetAndMetadata(1)}]
+
+
+def test_commit_that_goes_on_failing_is_an_error():
+    transport: Any = FakeTransport(failing_commits=100)
+    group = ReplayGroup(transport, "group", "orders-dlt", 1.0)
+
+    with pytest.raises(CommitFailed):
+        group.commit({P0: OffsetAndMetadata(1)})
+
+
+# Ranges
 
 
 class Log:
