@@ -21,7 +21,8 @@
     │   ├── ClientClosed                         the client closed before the reply came
     │   ├── NotSubscribedToReply                 subscribe_to_response_of() is missing
     │   ├── NoReplyPartition                     this instance holds no reply partition
-    │   └── TooManyPendingRequests               reply.max_pending is reached
+    │   ├── TooManyPendingRequests               reply.max_pending is reached
+    │   └── TooManyUnreadReplies                 a stream was read too slowly
     ├── ReplayFailed                             a dead letter was not taken by the broker
     ├── NotConnected                             connect() comes first
     └── PartitionLost                            the message's partition moved away meanwhile
@@ -55,6 +56,7 @@ __all__ = [
     "SendFailed",
     "TlsHandshakeFailed",
     "TooManyPendingRequests",
+    "TooManyUnreadReplies",
     "TransportError",
 ]
 
@@ -203,6 +205,10 @@ class NoReplyPartition(RequestError):
 
 class TooManyPendingRequests(RequestError):
     """``reply.max_pending`` requests are waiting for their replies."""
+
+
+class TooManyUnreadReplies(RequestError):
+    """``reply.max_unread`` replies to one request came before they were asked for."""
 
 
 class ReplayFailed(KafkaPatternsError):

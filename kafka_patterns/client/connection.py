@@ -37,6 +37,7 @@ class Connection:
 
     It is also the membership's owner: the group's decisions go to the reply partitions.
 
+    :param router: given the replies.
     :param set_status: told of every change.
     """
 
@@ -45,6 +46,7 @@ class Connection:
         options: KafkaOptions,
         transport: Transport,
         pending: PendingRequests,
+        router: ReplyRouter,
         group_id: str,
         name: str,
         set_status: Callable[[KafkaStatus], None],
@@ -57,7 +59,7 @@ class Connection:
         self._admin = transport.admin()
         self._outage = Outage()
         self._closing = threading.Event()
-        self.router = ReplyRouter(pending)
+        self._router = router
         self.partitions = ReplyPartitions(self, pending, group_id)
         self.producer: Producer | None = None
         self.fetcher: Fetcher | None = None
@@ -88,7 +90,7 @@ class Connection:
         for topic in reply_topics:
             self.partitions.subscribe(topic)
         self.fetcher = Fetcher(
-            self._transport.reader, self.router, self._admin, f"{self._name}-fetcher"
+            self._transport.reader, self._router, self._admin, f"{self._name}-fetcher"
         )
         self.fetcher.start()
         if self._options.reply.mode == "direct":

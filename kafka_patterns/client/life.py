@@ -9,10 +9,15 @@ from typing import Any, TypeVar
 from typing_extensions import Self
 
 from kafka_patterns.client.connection import Connection
+from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.counts import RequestCounts
+from kafka_patterns.client.health import ClientHealth, observe
 from kafka_patterns.client.pending import PendingRequests
+from kafka_patterns.client.replies import ReplyRouter
 from kafka_patterns.client.requests import RequestWriter
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
+from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.consuming.timers import Timers
@@ -54,6 +59,9 @@ class ClientLife:
     def _begin(self) -> None:
         self._callbacks = CallbackThread(f"{self._name}-callbacks")
         self._timers = Timers(f"{self._name}-deadlines")
+        self._ids = CorrelationIds()
+        self._counts = RequestCounts()
+        self._dropped = Counters()
         self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
         self._lifecycle = threading.RLock()  # held while connecting and closing
         self._connection: Connection | None = None
@@ -144,6 +152,7 @@ class ClientLife:
             self.options,
             KafkaPythonTransport(self.options, self.client_id),
             self._pending,
+            ReplyRouter(self._pending, self._ids, self._dropped),
             self.group_id,
             self._name,
             self._status.set,
@@ -197,6 +206,10 @@ class ClientLife:
             self.connect()
             assert self._connection is not None
             return self._connection
+
+    def health(self) -> ClientHealth:
+        """How the client fares: its connection, and what became of its requests so far."""
+        return observe(self._connection, self._status.current, self._counts, self._dropped)
 
     # Drivers
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
 from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
+
+SlotT = TypeVar("SlotT", bound=Slot)
 
 
 class PartitionReader(Protocol):
@@ -71,8 +73,8 @@ class ReplyPartitions:
             return dict(self._named)
 
     def enlist(
-        self, topic: str, correlation_id: bytes, make_slot: Callable[[TopicPartition], Slot]
-    ) -> Slot:
+        self, topic: str, correlation_id: bytes, make_slot: Callable[[TopicPartition], SlotT]
+    ) -> SlotT:
         """Let a request wait on the named partition of *topic*, in one step with the choice.
 
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.

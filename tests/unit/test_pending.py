@@ -17,7 +17,12 @@ from kafka_patterns.client.pending import (
     StreamOrder,
     StreamSlot,
 )
-from kafka_patterns.errors import ClientClosed, RequestTimeout, TooManyPendingRequests
+from kafka_patterns.errors import (
+    ClientClosed,
+    RequestTimeout,
+    TooManyPendingRequests,
+    TooManyUnreadReplies,
+)
 from kafka_patterns.message import Record, TopicPartition
 
 ZERO = TopicPartition("t.reply", 0)
@@ -201,6 +206,26 @@ class TestStreamSlot:
         slot.fail(ClientClosed("closed"))
 
         assert slot.error is None
+
+    def test_reply_past_the_bound_ends_the_stream_behind_the_unread_ones(self) -> None:
+        slot = StreamSlot(ZERO, max_unread=2)
+
+        ended = [slot.deliver(reply(last=False)) for _ in range(4)]
+
+        assert ended == [False, False, True, True]
+        assert [slot.take(0.0), slot.take(0.0)] == [reply(last=False)] * 2
+        with pytest.raises(TooManyUnreadReplies, match=r"reply\.max_unread"):
+            slot.take(0.0)
+
+    def test_bound_counts_only_what_was_not_read(self) -> None:
+        slot = StreamSlot(ZERO, max_unread=1)
+
+        for _ in range(5):
+            assert not slot.deliver(reply(last=False))
+            assert slot.take(0.0) is not None
+
+        with pytest.raises(TimeoutError):
+            slot.take(0.0)
 
 
 def item(sequence: int | None, *, last: bool = False) -> Reply:
