@@ -14,6 +14,7 @@
     │   │   ├── AuthenticationFailed             the brokers do not let this user in
     │   │   └── TlsHandshakeFailed               certificates or ports that do not fit
     │   ├── GroupError                           the consumer group refused this member
+    │   ├── ReplyTopicError                      a reply topic is missing or has too few partitions
     │   └── CommitFailed                         an offset was not committed
     ├── RequestError
     │   ├── RequestTimeout (also TimeoutError)   no reply within the timeout
@@ -50,6 +51,7 @@ __all__ = [
     "PayloadError",
     "ReplayFailed",
     "ReplyPayloadError",
+    "ReplyTopicError",
     "RequestError",
     "RequestTimeout",
     "RpcException",
@@ -152,6 +154,10 @@ class TlsHandshakeFailed(BrokersUnavailable):
 
 class GroupError(TransportError):
     """The consumer group refused this member: another protocol, fenced, not authorized."""
+
+
+class ReplyTopicError(TransportError):
+    """A reply topic is missing or has too few partitions; tells the command that mends it."""
 
 
 class CommitFailed(TransportError):

@@ -21,7 +21,7 @@ from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import ClientClosed, ConfigurationError, NotConnected
+from kafka_patterns.errors import ClientClosed, NotConnected
 from kafka_patterns.message import EncodedMessage, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
@@ -95,27 +95,6 @@ class ClientLife:
         """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
         return self._status
 
-    def subscribe_to_response_of(self, pattern: Any) -> None:
-        """Read the replies to *pattern*; call it before :meth:`connect`.
-
-        :raises ConfigurationError: if the client is connected already, or only produces, or
-            the pattern makes no legal topic name.
-        """
-        topic = self._writer.topic(pattern)
-        replies = self._writer.topic(self.get_response_pattern_name(topic))
-        if self.options.producer_only_mode:
-            raise ConfigurationError(
-                f"producer_only_mode is on, so replies to {topic!r} cannot be read: turn it off "
-                "for requests"
-            )
-        with self._lifecycle:
-            if self._connection is not None and replies not in self._reply_topics:
-                raise ConfigurationError(
-                    f"subscribe_to_response_of({topic!r}) came after connect(): call it before, "
-                    "or close() and connect() again"
-                )
-            self._reply_topics.add(replies)
-
     def use_serializers(
         self,
         pattern: Any,
@@ -144,11 +123,11 @@ class ClientLife:
     def _close_at_exit(self) -> None:
         self.close(_EXIT_SECONDS)
 
-    def _open(self) -> Connection:
+    def _make_connection(self) -> Connection:
         # The base is imported by the first connect, not by importing or constructing.
         from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
 
-        connection = self._opening = Connection(
+        return Connection(
             self.options,
             KafkaPythonTransport(self.options, self.client_id),
             self._pending,
@@ -157,6 +136,9 @@ class ClientLife:
             self._name,
             self._status.set,
         )
+
+    def _open(self) -> Connection:
+        connection = self._opening = self._make_connection()
         try:
             connection.open(self._reply_topics)
         except BaseException:

@@ -68,7 +68,8 @@ class ClientKafkaProxy(RequestClient):
     ) -> Any:
         """Send a request and wait for its first reply.
 
-        :param pattern: the topic; its replies must be subscribed to.
+        :param pattern: the topic. Its replies must be subscribed to, which in ``direct`` mode
+            the first request does by itself.
         :param data: the payload; ``None`` is a Kafka null, :class:`~kafka_patterns.Message`
             sets key and headers.
         :param timeout: seconds to wait; ``reply.timeout_ms`` if not given.
@@ -87,17 +88,17 @@ class ClientKafkaProxy(RequestClient):
         :raises PayloadError: if *data* cannot be written.
         """
         topic = self._writer.topic(pattern)
-        patience = self._patience(topic, timeout)
-        request = self._request(topic, data, patience, ReplySlot, idempotency_key)
-        slot = request.slot
+        timeout = self._default_timeout(timeout)
+        request = self._request(topic, data, timeout, ReplySlot, idempotency_key)
+        slot, seconds = request.slot, request.patience.seconds
         try:
-            slot.event.wait(patience.seconds)
+            slot.event.wait(seconds)
         finally:
             request.end(Outcome.TIMED_OUT)
         if slot.error is not None:
             raise slot.error
         if slot.reply is None:
-            raise _timed_out(topic, patience.seconds)
+            raise _timed_out(topic, seconds)
         return ReplyReader(self._serialization, topic, returns).read(slot.reply)
 
     def send_future(
@@ -116,18 +117,19 @@ class ClientKafkaProxy(RequestClient):
         callback thread.
         """
         topic = self._writer.topic(pattern)
-        patience = self._patience(topic, timeout)
+        timeout = self._default_timeout(timeout)
         reader = ReplyReader(self._serialization, topic, returns)
         future = ReplyFuture(reader, self._callbacks.submit)
         request = self._request(
-            topic, data, patience, lambda to: FutureSlot(to, future), idempotency_key
+            topic, data, timeout, lambda to: FutureSlot(to, future), idempotency_key
         )
+        seconds = request.patience.seconds
 
         def time_out() -> None:
             if request.end(Outcome.TIMED_OUT):
-                request.slot.fail(_timed_out(topic, patience.seconds))
+                request.slot.fail(_timed_out(topic, seconds))
 
-        timer = self._timers.at(time.monotonic() + patience.seconds, time_out)
+        timer = self._timers.at(time.monotonic() + seconds, time_out)
 
         def ended(_: Future[Any]) -> None:
             timer.cancel()
@@ -160,17 +162,16 @@ class ClientKafkaProxy(RequestClient):
         """
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
-        patience = self._patience(topic, timeout if total_timeout is None else total_timeout)
-        bounded = total_timeout is not None or patience.seconds < timeout
-        until = time.monotonic() + patience.seconds if bounded else None
-        request = self._request(topic, data, patience, self._stream_slot, idempotency_key)
+        total = timeout if total_timeout is None else total_timeout
+        request = self._request(topic, data, total, self._stream_slot, idempotency_key)
+        bounded = total_timeout is not None or request.patience.seconds < timeout
         return ReplyStream(
             request.slot,
             ReplyReader(self._serialization, topic, returns),
             topic,
             request.end,
             item_timeout=timeout,
-            deadline=until,
+            deadline=time.monotonic() + request.patience.seconds if bounded else None,
         )
 
     def gather(
@@ -208,9 +209,9 @@ class ClientKafkaProxy(RequestClient):
                 "function of the replies so far"
             )
         topic = self._writer.topic(pattern)
-        patience = self._patience(topic, timeout)
-        ends = time.monotonic() + patience.seconds
-        request = self._request(topic, data, patience, self._gather_slot, idempotency_key)
+        timeout = self._default_timeout(timeout)
+        request = self._request(topic, data, timeout, self._gather_slot, idempotency_key)
+        ends = time.monotonic() + request.patience.seconds
         reader = ReplyReader(self._serialization, topic, returns)
         outcome = Outcome.FAILED
         try:

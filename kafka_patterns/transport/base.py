@@ -35,6 +35,7 @@ __all__ = [
     "Reader",
     "Room",
     "Transport",
+    "Unsupported",
 ]
 
 EARLIEST = -2
@@ -48,6 +49,10 @@ class Interrupted(BaseException):
 
     Not an ``Exception``, so that no handler on the way swallows it.
     """
+
+
+class Unsupported(Exception):
+    """The brokers do not offer this request."""
 
 
 class Room(NamedTuple):
@@ -311,6 +316,21 @@ class Admin(Protocol):
 
         Partitions whose leader did not answer within *timeout* are left out.
         """
+        ...
+
+    def create_topic(
+        self, topic: str, partitions: int, replication_factor: int | None, timeout: float
+    ) -> None:
+        """Create *topic*, unless it exists.
+
+        :param replication_factor: ``None`` for the brokers' default.
+        :raises Unsupported: if the brokers do not offer that.
+        :raises TransportError: if it was refused, or nobody did it within *timeout*.
+        """
+        ...
+
+    def add_partitions(self, topic: str, partitions: int, timeout: float) -> None:
+        """Let *topic* have so many partitions; raises as :meth:`create_topic` does."""
         ...
 
     def interrupt(self) -> None:
