@@ -7,8 +7,9 @@ from typing import Any
 
 import attrs
 
-from kafka_patterns.client.pending import GatherSlot, Reply
+from kafka_patterns.client.pending import GatherSlot
 from kafka_patterns.client.reading import ReplyReader
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import PayloadError, RpcException
 from kafka_patterns.message import HeaderPairs
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.futures import CallbackFuture
-from kafka_patterns.client.pending import Reply, StreamSlot
+from kafka_patterns.client.pending import StreamSlot
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeout, RpcException
 from kafka_patterns.serialization.registry import Serialization
 

@@ -9,7 +9,8 @@ from typing import Any
 from kafka_patterns import headers
 from kafka_patterns.client.correlation_ids import CorrelationIds
 from kafka_patterns.client.counts import Outcome
-from kafka_patterns.client.pending import PendingRequests, Reply
+from kafka_patterns.client.pending import PendingRequests
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.serialization.error_header import decode_error

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from kafka_patterns.client.gathering import Gathered, gather_replies
-from kafka_patterns.client.pending import GatherSlot, Reply
+from kafka_patterns.client.pending import GatherSlot
 from kafka_patterns.client.reading import ReplyReader
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import ReplyPayloadError, RpcException, SendFailed
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.serialization.registry import Serialization

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kafka_patterns.client.pending import (
-    FutureSlot,
-    PendingRequests,
-    Reply,
-    ReplySlot,
-    StreamOrder,
-    StreamSlot,
-)
+from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, StreamSlot
+from kafka_patterns.client.reply import Reply, StreamOrder
 from kafka_patterns.errors import (
     ClientClosed,
     RequestTimeout,

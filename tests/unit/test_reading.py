@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from kafka_patterns.client.counts import Outcome
-from kafka_patterns.client.pending import FutureSlot, Reply, StreamSlot
+from kafka_patterns.client.pending import FutureSlot, StreamSlot
 from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import (
     ClientClosed,
     ReplyPayloadError,
