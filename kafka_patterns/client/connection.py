@@ -12,6 +12,7 @@ from kafka_patterns.client.reply_partitions import ReplyPartitions
 from kafka_patterns.client.reply_topics import ReplyTopics
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
+from kafka_patterns.consuming.outage import Outage
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.status import KafkaStatus
 from kafka_patterns.transport.base import Producer, Transport
@@ -43,6 +44,8 @@ class Connection:
         self._replies = ReplyConsumer(
             options, transport, self._admin, pending, router, group_id, name, set_status
         )
+        self._outage = Outage()
+        self._closing = False
         self.producer: Producer | None = None
 
     @property
@@ -69,7 +72,7 @@ class Connection:
         :raises TransportError: if the group did not settle in time.
         """
         self.check()
-        self.producer = self._transport.producer()
+        self.producer = self._transport.producer(self._watch)
         if reply_topics and not self._options.producer_only_mode:
             self.subscribe(reply_topics)
         self._set_status(KafkaStatus.CONNECTED)
@@ -99,6 +102,16 @@ class Connection:
         if self.membership is not None:
             self.membership.submit(lambda member: member.refresh_topics())
 
+    def _watch(self, lost: bool) -> None:  # noqa: FBT001
+        """Without a group, which knows better, the producer tells whether there are brokers."""
+        if self._closing or self.membership is not None:
+            return
+        if not lost:
+            if self._outage.over():
+                self._set_status(KafkaStatus.CONNECTED)
+        elif self._outage.trouble(time.monotonic()):
+            self._set_status(KafkaStatus.DISCONNECTED)
+
     def give_up(self) -> None:
         """From any thread: let a running :meth:`open` end with an error."""
         self._replies.give_up()
@@ -107,6 +120,7 @@ class Connection:
     def close(self, timeout: float) -> None:
         """Flush, leave the group, end the threads; all within about *timeout* seconds."""
         deadline = time.monotonic() + timeout
+        self._closing = True
         self._replies.give_up()
         if self.producer is not None:
             self.producer.close(timeout)

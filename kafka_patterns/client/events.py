@@ -13,6 +13,7 @@ from kafka_patterns.client.life import ClientLife
 from kafka_patterns.consuming.drivers import SEND_GRACE_SECONDS, unacknowledged, wait_for_send
 from kafka_patterns.errors import ConfigurationError, SendFailed
 from kafka_patterns.message import RecordMetadata
+from kafka_patterns.transport.base import Producer
 
 __all__ = ["EventClient"]
 
@@ -41,8 +42,9 @@ class EventClient(ClientLife):
         topic = self._writer.topic(pattern)
         message = self._writer.event(topic, data, idempotency_key)
         connection = self._connected()
-        sent = self._producer(connection).send(topic, message, timeout=timeout)
-        return wait_for_send(sent, topic, timeout)
+        producer = self._producer(connection)
+        sent = producer.send(topic, message, timeout=timeout)
+        return wait_for_send(producer, sent, topic, timeout)
 
     def emit_future(
         self,
@@ -62,13 +64,14 @@ class EventClient(ClientLife):
         topic = self._writer.topic(pattern)
         message = self._writer.event(topic, data, idempotency_key)
         connection = self._connected()
+        producer = self._producer(connection)
         result = EmitFuture(self._callbacks.submit)
         timer = self._timers.at(
             time.monotonic() + timeout + SEND_GRACE_SECONDS,
-            lambda: result.fail_with(unacknowledged(topic, timeout)),
+            lambda: result.fail_with(unacknowledged(producer, topic, timeout)),
         )
         Future.add_done_callback(result, lambda _: timer.cancel())
-        sent = self._producer(connection).send(topic, message, timeout=timeout)
+        sent = producer.send(topic, message, timeout=timeout)
         sent.add_done_callback(result.follow)
         return result
 
@@ -101,7 +104,7 @@ class EventClient(ClientLife):
         producer = self._producer(connection)
         futures = [producer.send(topic, message, timeout=timeout) for message in messages]
         wait_for_all(futures, timeout + SEND_GRACE_SECONDS)
-        results = [_outcome(future, topic, timeout) for future in futures]
+        results = [_outcome(producer, future, topic, timeout) for future in futures]
         failed = [result for result in results if isinstance(result, SendFailed)]
         if failed:
             raise SendFailed(
@@ -114,10 +117,10 @@ class EventClient(ClientLife):
 
 
 def _outcome(
-    sent: Future[RecordMetadata], topic: str, timeout: float
+    producer: Producer, sent: Future[RecordMetadata], topic: str, timeout: float
 ) -> RecordMetadata | BaseException:
     if not sent.done():
-        return unacknowledged(topic, timeout)
+        return unacknowledged(producer, topic, timeout)
     return sent.exception() or sent.result()
 
 

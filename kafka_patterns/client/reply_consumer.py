@@ -41,6 +41,7 @@ _TOPIC_PATIENCE_SECONDS = 3.0
 _OPENING_SECONDS = 3.0
 _JOIN_MARGIN_SECONDS = 30.0
 _WAIT_SLICE_SECONDS = 0.1
+_REREAD_SECONDS = 60.0
 
 
 class ReplyConsumer:
@@ -127,7 +128,11 @@ class ReplyConsumer:
 
     def _start_fetcher(self) -> Fetcher:
         fetcher = Fetcher(
-            self._transport.reader, self._router, self._admin, f"{self._name}-fetcher"
+            self._transport.reader,
+            self._router,
+            self._admin,
+            f"{self._name}-fetcher",
+            reread_seconds=_REREAD_SECONDS,
         )
         fetcher.start()
         return fetcher

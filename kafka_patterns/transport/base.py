@@ -31,6 +31,7 @@ __all__ = [
     "Member",
     "MemberClaim",
     "OffsetOutOfRange",
+    "PartitionsReappeared",
     "Producer",
     "Reader",
     "Room",
@@ -70,6 +71,17 @@ class OffsetOutOfRange(Exception):
         self.positions = dict(positions)
 
 
+class PartitionsReappeared(Exception):
+    """Partitions that no broker knew are there again, perhaps of a topic that was made anew.
+
+    :param unknown_since: per partition the wall clock, in seconds since 1970.
+    """
+
+    def __init__(self, unknown_since: Mapping[TopicPartition, float]) -> None:
+        super().__init__(dict(unknown_since))
+        self.unknown_since = dict(unknown_since)
+
+
 class Producer(Protocol):
     """Sends messages. Any thread."""
 
@@ -86,6 +98,10 @@ class Producer(Protocol):
 
     def partitions(self, topic: str) -> Collection[int] | None:
         """The partitions of *topic* as far as they are known now; never waits."""
+        ...
+
+    def trouble(self) -> str:
+        """Why brokers could not be reached at last; empty if there is nothing to say."""
         ...
 
     def flush(self, timeout: float) -> bool:
@@ -124,6 +140,7 @@ class Reader(Protocol):
         :param room: asked per partition how much may be returned. What there is no room for
             stays here, one chunk per partition, and is not fetched again.
         :raises OffsetOutOfRange: if a position is not in the log any more.
+        :raises PartitionsReappeared: before something is returned of partitions that were gone.
         """
         ...
 
@@ -314,7 +331,8 @@ class Admin(Protocol):
     ) -> Mapping[TopicPartition, int]:
         """The offset for each timestamp (:data:`EARLIEST`, :data:`LATEST`, milliseconds).
 
-        Partitions whose leader did not answer within *timeout* are left out.
+        Left out are partitions whose leader did not answer within *timeout*, and those without
+        a record of that time or later.
         """
         ...
 
@@ -345,8 +363,11 @@ class Admin(Protocol):
 class Transport(Protocol):
     """Makes the parts; nothing is connected before one of them is asked for."""
 
-    def producer(self) -> Producer:
-        """A new producer."""
+    def producer(self, watch: Callable[[bool], None] | None = None) -> Producer:
+        """A new producer.
+
+        :param watch: told in its I/O thread, again and again, whether no broker can be reached.
+        """
         ...
 
     def reader(self) -> Reader:

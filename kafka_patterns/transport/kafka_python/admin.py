@@ -165,25 +165,25 @@ class KafkaAdmin:
             self._client.set_topics({tp.topic for tp in waiting})
             while waiting and time.monotonic() < deadline:
                 for tp, offset in self._ask_offsets(waiting, deadline).items():
-                    found[TopicPartition(*tp)] = offset
                     del waiting[tp]
+                    if offset is not None:
+                        found[TopicPartition(*tp)] = offset
                 if waiting:
                     self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
         return found
 
     def _ask_offsets(
         self, waiting: Mapping[KafkaTopicPartition, int], deadline: float
-    ) -> dict[KafkaTopicPartition, int]:
+    ) -> dict[KafkaTopicPartition, int | None]:
         """One round; each partition is asked for alone, so that a dead leader holds up none."""
         futures = {}
         for tp, timestamp in waiting.items():
             futures[tp] = self._consumer_now()._fetcher._send_offset_requests({tp: timestamp})
-        found = {}
+        found: dict[KafkaTopicPartition, int | None] = {}
         for tp, future in futures.items():
             if await_future(self._client, future, deadline) and future.succeeded():
                 offset = future.value.get(tp)
-                if offset is not None:
-                    found[tp] = offset[0]
+                found[tp] = None if offset is None else offset[0]
             elif future.is_done:
                 self._client.cluster.request_update()
         return found

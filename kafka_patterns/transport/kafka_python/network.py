@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka.client_async import KafkaClient
@@ -31,12 +32,21 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     """A network client whose loops end once :meth:`interrupt` was called.
 
     :param refusals: told why a broker could not be used.
+    :param watch: told after each round whether no broker can be reached. A client that is idle
+        may have no connection; that is another thing.
     """
 
     _sending: set[Any]
 
-    def __init__(self, *, refusals: Refusals | None = None, **configs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        refusals: Refusals | None = None,
+        watch: Callable[[bool], None] | None = None,
+        **configs: Any,
+    ) -> None:
         self.interrupted = False
+        self._watch = watch
         self._refusals = Refusals() if refusals is None else refusals
         self._last_connected = time.monotonic()
         super().__init__(**configs)
@@ -104,8 +114,11 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         # failed already, and the base would trip over the missing socket.
         self._sending = {connection for connection in self._sending if connection._sock}
         super()._poll(timeout)
-        if any(connection.connected() for connection in self._conns.values()):
+        connected = any(connection.connected() for connection in list(self._conns.values()))
+        if connected:
             self._last_connected = time.monotonic()
+        if self._watch is not None:
+            self._watch(not connected and bool(self._refusals.reasons()))
         if self.interrupted:
             raise Interrupted
 
