@@ -63,13 +63,14 @@ def test_event_ends_within_its_timeout_and_says_why_the_broker_is_not_reached(
     own_broker: TestBroker, own_peers: Peers, how
 ):
     topic = own_peers.topic()
+    client = own_peers.client()
     emitting = {
         "emit": lambda: client.emit(topic, "x", timeout=1.0),
         "emit_future": lambda: client.emit_future(topic, "x", timeout=1.0).result(PATIENCE),
         "emit_batch": lambda: client.emit_batch(topic, ["x", "y"], timeout=1.0),
     }
 
-    with own_peers.client() as client:
+    with client:
         client.emit(topic, "before")
         take_away(own_broker)
         started = time.monotonic()
