@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from kafka_patterns.client.counts import PatternCounts
+from kafka_patterns.client.gathering import Gathered, GatheredReply
+from kafka_patterns.client.health import ClientHealth
+from kafka_patterns.client.histogram import Histogram
 from kafka_patterns.client.proxy import ClientKafkaProxy
 from kafka_patterns.client.registry import (
     Client,
@@ -27,12 +31,14 @@ from kafka_patterns.errors import (
     PayloadError,
     ReplayFailed,
     ReplyPayloadError,
+    ReplyTopicError,
     RequestError,
     RequestTimeout,
     RpcException,
     SendFailed,
     TlsHandshakeFailed,
     TooManyPendingRequests,
+    TooManyUnreadReplies,
     TransportError,
 )
 from kafka_patterns.failures.database_store import DatabaseStore
@@ -83,6 +89,7 @@ __all__ = [
     "Claim",
     "Client",
     "ClientClosed",
+    "ClientHealth",
     "ClientKafkaProxy",
     "ClientProxyFactory",
     "ClientRegistry",
@@ -95,7 +102,10 @@ __all__ = [
     "Deserializer",
     "ExceptionFilter",
     "ExitCode",
+    "Gathered",
+    "GatheredReply",
     "GroupError",
+    "Histogram",
     "IdempotencyStore",
     "IncomingMessage",
     "JsonDeserializer",
@@ -115,12 +125,14 @@ __all__ = [
     "NotSubscribedToReply",
     "OffsetAndMetadata",
     "PartitionLost",
+    "PatternCounts",
     "PayloadError",
     "Record",
     "RecordMetadata",
     "ReplayFailed",
     "ReplayReport",
     "ReplyPayloadError",
+    "ReplyTopicError",
     "RequestError",
     "RequestTimeout",
     "RpcException",
@@ -132,6 +144,7 @@ __all__ = [
     "TimingMiddleware",
     "TlsHandshakeFailed",
     "TooManyPendingRequests",
+    "TooManyUnreadReplies",
     "TopicPartition",
     "Transport",
     "TransportError",

@@ -14,6 +14,7 @@
     │   │   ├── AuthenticationFailed             the brokers do not let this user in
     │   │   └── TlsHandshakeFailed               certificates or ports that do not fit
     │   ├── GroupError                           the consumer group refused this member
+    │   ├── ReplyTopicError                      a reply topic is missing or has too few partitions
     │   └── CommitFailed                         an offset was not committed
     ├── RequestError
     │   ├── RequestTimeout (also TimeoutError)   no reply within the timeout
@@ -21,7 +22,8 @@
     │   ├── ClientClosed                         the client closed before the reply came
     │   ├── NotSubscribedToReply                 subscribe_to_response_of() is missing
     │   ├── NoReplyPartition                     this instance holds no reply partition
-    │   └── TooManyPendingRequests               reply.max_pending is reached
+    │   ├── TooManyPendingRequests               reply.max_pending is reached
+    │   └── TooManyUnreadReplies                 a stream was read too slowly
     ├── ReplayFailed                             a dead letter was not taken by the broker
     ├── NotConnected                             connect() comes first
     └── PartitionLost                            the message's partition moved away meanwhile
@@ -49,12 +51,14 @@ __all__ = [
     "PayloadError",
     "ReplayFailed",
     "ReplyPayloadError",
+    "ReplyTopicError",
     "RequestError",
     "RequestTimeout",
     "RpcException",
     "SendFailed",
     "TlsHandshakeFailed",
     "TooManyPendingRequests",
+    "TooManyUnreadReplies",
     "TransportError",
 ]
 
@@ -152,6 +156,10 @@ class GroupError(TransportError):
     """The consumer group refused this member: another protocol, fenced, not authorized."""
 
 
+class ReplyTopicError(TransportError):
+    """A reply topic is missing or has too few partitions; tells the command that mends it."""
+
+
 class CommitFailed(TransportError):
     """An offset was not committed; the messages may be delivered again."""
 
@@ -203,6 +211,10 @@ class NoReplyPartition(RequestError):
 
 class TooManyPendingRequests(RequestError):
     """``reply.max_pending`` requests are waiting for their replies."""
+
+
+class TooManyUnreadReplies(RequestError):
+    """``reply.max_unread`` replies to one request came before they were asked for."""
 
 
 class ReplayFailed(KafkaPatternsError):

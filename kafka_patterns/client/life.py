@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 from typing_extensions import Self
 
 from kafka_patterns.client.connection import Connection
+from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.counts import RequestCounts
+from kafka_patterns.client.health import ClientHealth, observe
 from kafka_patterns.client.pending import PendingRequests
+from kafka_patterns.client.replies import ReplyRouter
 from kafka_patterns.client.requests import RequestWriter
 from kafka_patterns.consuming.at_exit import call_at_exit
 from kafka_patterns.consuming.callbacks import CallbackThread
+from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import ClientClosed, ConfigurationError, NotConnected
+from kafka_patterns.errors import ClientClosed, NotConnected
 from kafka_patterns.message import EncodedMessage, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
@@ -54,6 +59,9 @@ class ClientLife:
     def _begin(self) -> None:
         self._callbacks = CallbackThread(f"{self._name}-callbacks")
         self._timers = Timers(f"{self._name}-deadlines")
+        self._ids = CorrelationIds()
+        self._counts = RequestCounts()
+        self._dropped = Counters()
         self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
         self._lifecycle = threading.RLock()  # held while connecting and closing
         self._connection: Connection | None = None
@@ -87,27 +95,6 @@ class ClientLife:
         """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
         return self._status
 
-    def subscribe_to_response_of(self, pattern: Any) -> None:
-        """Read the replies to *pattern*; call it before :meth:`connect`.
-
-        :raises ConfigurationError: if the client is connected already, or only produces, or
-            the pattern makes no legal topic name.
-        """
-        topic = self._writer.topic(pattern)
-        replies = self._writer.topic(self.get_response_pattern_name(topic))
-        if self.options.producer_only_mode:
-            raise ConfigurationError(
-                f"producer_only_mode is on, so replies to {topic!r} cannot be read: turn it off "
-                "for requests"
-            )
-        with self._lifecycle:
-            if self._connection is not None and replies not in self._reply_topics:
-                raise ConfigurationError(
-                    f"subscribe_to_response_of({topic!r}) came after connect(): call it before, "
-                    "or close() and connect() again"
-                )
-            self._reply_topics.add(replies)
-
     def use_serializers(
         self,
         pattern: Any,
@@ -136,18 +123,22 @@ class ClientLife:
     def _close_at_exit(self) -> None:
         self.close(_EXIT_SECONDS)
 
-    def _open(self) -> Connection:
+    def _make_connection(self) -> Connection:
         # The base is imported by the first connect, not by importing or constructing.
         from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
 
-        connection = self._opening = Connection(
+        return Connection(
             self.options,
             KafkaPythonTransport(self.options, self.client_id),
             self._pending,
+            ReplyRouter(self._pending, self._ids, self._dropped),
             self.group_id,
             self._name,
             self._status.set,
         )
+
+    def _open(self) -> Connection:
+        connection = self._opening = self._make_connection()
         try:
             connection.open(self._reply_topics)
         except BaseException:
@@ -197,6 +188,10 @@ class ClientLife:
             self.connect()
             assert self._connection is not None
             return self._connection
+
+    def health(self) -> ClientHealth:
+        """How the client fares: its connection, and what became of its requests so far."""
+        return observe(self._connection, self._status.current, self._counts, self._dropped)
 
     # Drivers
 

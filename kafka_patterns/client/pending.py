@@ -1,105 +1,78 @@
-"""Requests that wait for their replies: correlation id to slot. Pure: no thread, no clock."""
+"""Requests that wait for their replies: correlation id to slot. Starts no thread."""
 
 from __future__ import annotations
 
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
-
-from kafka_patterns.errors import TooManyPendingRequests
-from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.client.counts import Outcome, Ticket
+from kafka_patterns.client.reply import Reply, StreamOrder
+from kafka_patterns.errors import TooManyPendingRequests, TooManyUnreadReplies
+from kafka_patterns.message import TopicPartition
 
 __all__ = [
     "FutureSlot",
+    "GatherSlot",
     "PendingRequests",
-    "Reply",
     "ReplySlot",
     "Slot",
-    "StreamOrder",
     "StreamSlot",
 ]
 
 
-@attrs.frozen
-class Reply:
-    """One record that answers a request, as far as its headers tell.
+class Slot(ABC):
+    """Where one request waits.
 
-    :param error: the remote error object or text; ``None`` if it is no error.
-    :param last: nothing follows.
-    :param empty: it ends the request without a value: an error header that says nothing.
-    :param sequence: which item of a stream it is, from 0 on; ``None`` if the server does not say.
+    :param partition: that its replies come by.
     """
 
-    record: Record
-    error: Any = None
-    last: bool = False
-    empty: bool = False
-    sequence: int | None = None
+    ticket: Ticket | None = None
 
-    @property
-    def is_bare_end(self) -> bool:
-        """Whether it only ends a stream that had values before."""
-        return self.last and self.error is None and self.record.value is None
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
 
-
-class Slot(Protocol):
-    """Where one request waits."""
-
-    partition: TopicPartition
-
+    @abstractmethod
     def deliver(self, reply: Reply) -> bool | None:
         """Take a reply, in the fetcher's thread; ``True`` if the request has ended.
 
         ``None`` if the reply came before and is dropped.
         """
-        ...
 
+    @abstractmethod
     def fail(self, error: BaseException) -> None:
         """End with *error*, unless it has ended."""
-        ...
 
 
-class ReplySlot:
-    """A caller blocked in ``send``, until the first reply or an error."""
+class ReplySlot(Slot):
+    """A caller blocked in ``send``: an event, set by the first reply or an error."""
 
     def __init__(self, partition: TopicPartition) -> None:
-        self.partition = partition
+        super().__init__(partition)
+        self.event = threading.Event()
         self.reply: Reply | None = None
         self.error: BaseException | None = None
-        # Held until the end. An event would do; it costs several times as much.
-        self._running = threading.Lock()
-        self._running.acquire()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for the end, at most *timeout* seconds; whether it came. For one thread, once."""
-        return self._running.acquire(timeout=max(0.0, timeout))
 
     def deliver(self, reply: Reply) -> bool:
         self.reply = reply
-        self._end()
+        self.event.set()
         return True
 
     def fail(self, error: BaseException) -> None:
         if self.reply is None:
             self.error = error
-        self._end()
-
-    def _end(self) -> None:
-        try:
-            self._running.release()
-        except RuntimeError:
-            pass  # it has ended already
+        self.event.set()
 
 
-class FutureSlot:
+class FutureSlot(Slot):
     """A future of ``send_future``; it ends with the first reply, still undecoded."""
 
     def __init__(self, partition: TopicPartition, future: Future[Any]) -> None:
-        self.partition = partition
+        super().__init__(partition)
         self.future = future
 
     def deliver(self, reply: Reply) -> bool:
@@ -116,43 +89,16 @@ class FutureSlot:
             pass  # cancelled meanwhile
 
 
-class StreamOrder:
-    """Puts the numbered items of a stream in order, each once; the others pass as they come.
+class StreamSlot(Slot):
+    """The unread replies of ``stream``, and how it ended.
 
-    A server that is given a request again numbers its items from 0 again, and an item whose
-    sending failed at first may come after its successors.
+    :param max_unread: past so many, the stream ends with an error behind them: the thread that
+        reads replies cannot wait for one reader.
     """
 
-    def __init__(self) -> None:
-        self._next = 0
-        self._early: dict[int, Reply] = {}
-
-    def accept(self, reply: Reply) -> list[Reply] | None:
-        """What may be read now, up to the last item; ``None`` if *reply* came before."""
-        if reply.sequence is None:
-            return [reply]
-        if reply.sequence < self._next:
-            return [_without_value(reply)] if reply.last else None
-        if reply.sequence in self._early and not reply.last:
-            return None
-        self._early[reply.sequence] = reply
-        ready: list[Reply] = []
-        while self._next in self._early and not (ready and ready[-1].last):
-            ready.append(self._early.pop(self._next))
-            self._next += 1
-        return ready
-
-
-def _without_value(reply: Reply) -> Reply:
-    """The end that a repeated item is, beside the value that was read before."""
-    return attrs.evolve(reply, record=reply.record._replace(value=None))
-
-
-class StreamSlot:
-    """The unread replies of ``stream``, and how it ended."""
-
-    def __init__(self, partition: TopicPartition) -> None:
-        self.partition = partition
+    def __init__(self, partition: TopicPartition, max_unread: int = 10_000) -> None:
+        super().__init__(partition)
+        self._max_unread = max_unread
         self.condition = threading.Condition()  # guards everything below
         self.unread: deque[Reply] = deque()
         self.error: BaseException | None = None
@@ -163,20 +109,70 @@ class StreamSlot:
         with self.condition:
             if self.ended:
                 return True
-            ready = self._order.accept(reply)
+            ready = self.arrange(reply)
             if ready is None:
                 return None
-            self.unread.extend(ready)
-            self.ended = bool(ready) and ready[-1].last
-            self.condition.notify()
+            if len(self.unread) + len(ready) + self._order.waiting > self._max_unread:
+                self._end_with(self._overflow())
+            else:
+                self.unread.extend(ready)
+                self.ended = bool(ready) and self.is_end(ready[-1])
+                self.condition.notify()
             return self.ended
+
+    def arrange(self, reply: Reply) -> list[Reply] | None:
+        """What may be read now that *reply* came; ``None`` if it came before."""
+        return self._order.accept(reply)
+
+    def is_end(self, reply: Reply) -> bool:
+        """Whether nothing comes after *reply*."""
+        return reply.last
+
+    def _overflow(self) -> TooManyUnreadReplies:
+        return TooManyUnreadReplies(
+            f"{self._max_unread} replies to one request waited in {self.partition.topic!r} to be "
+            "read when the next one came: read faster, raise reply.max_unread, or let the server "
+            "send fewer"
+        )
+
+    def _end_with(self, error: BaseException) -> None:
+        self.error = error
+        self.ended = True
+        self.condition.notify()
 
     def fail(self, error: BaseException) -> None:
         with self.condition:
             if not self.ended:
-                self.error = error
-                self.ended = True
-            self.condition.notify()
+                self._end_with(error)
+
+    def take(self, until: float) -> Reply | None:
+        """The next reply, or ``None`` after the last one.
+
+        :param until: the monotonic time at which waiting for it ends.
+        :raises TimeoutError: if none came until then.
+        """
+        with self.condition:
+            while True:
+                if self.unread:
+                    return self.unread.popleft()
+                if self.error is not None:
+                    raise self.error
+                if self.ended:
+                    return None
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self.condition.wait(left)
+
+
+class GatherSlot(StreamSlot):
+    """The unread replies of ``gather``: whose they are cannot be told, so none is the last."""
+
+    def arrange(self, reply: Reply) -> list[Reply]:
+        return [reply]
+
+    def is_end(self, reply: Reply) -> bool:
+        return False
 
 
 class PendingRequests:
@@ -210,13 +206,15 @@ class PendingRequests:
                 )
             self._slots[correlation_id] = slot
             self._waiting_on[slot.partition] += 1
+            if slot.ticket is not None:
+                slot.ticket.begin()
 
     def get(self, correlation_id: bytes) -> Slot | None:
         """The slot that waits for *correlation_id*."""
         return self._slots.get(correlation_id)
 
-    def remove(self, correlation_id: bytes) -> Slot | None:
-        """Wait no longer; returns the slot if it was still waiting."""
+    def remove(self, correlation_id: bytes, outcome: Outcome = Outcome.CANCELLED) -> Slot | None:
+        """Wait no longer, for that reason; returns the slot if it was still waiting."""
         with self._lock:
             slot = self._slots.pop(correlation_id, None)
             if slot is None:
@@ -225,6 +223,8 @@ class PendingRequests:
             idle = not self._waiting_on[slot.partition]
             if idle:
                 del self._waiting_on[slot.partition]
+        if slot.ticket is not None:
+            slot.ticket.end(outcome)
         if idle:
             self._partition_idle(slot.partition)
         return slot
@@ -234,9 +234,12 @@ class PendingRequests:
         return partition in self._waiting_on
 
     def remove_all(self) -> list[Slot]:
-        """Forget everything; returns what was waiting."""
+        """Forget everything, which counts as failed; returns what was waiting."""
         with self._lock:
             slots = list(self._slots.values())
             self._slots.clear()
             self._waiting_on.clear()
+        for slot in slots:
+            if slot.ticket is not None:
+                slot.ticket.end(Outcome.FAILED)
         return slots

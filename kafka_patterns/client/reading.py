@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.futures import CallbackFuture
-from kafka_patterns.client.pending import Reply, StreamSlot
+from kafka_patterns.client.pending import StreamSlot
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeout, RpcException
 from kafka_patterns.serialization.registry import Serialization
 
@@ -76,7 +78,7 @@ class ReplyStream(Iterator[Any]):
         slot: StreamSlot,
         reader: ReplyReader,
         topic: str,
-        forget: Callable[[], object],
+        forget: Callable[[Outcome], object],
         *,
         item_timeout: float,
         deadline: float | None,
@@ -114,19 +116,11 @@ class ReplyStream(Iterator[Any]):
         until = time.monotonic() + self._item_timeout
         if self._deadline is not None:
             until = min(until, self._deadline)
-        slot = self._slot
-        with slot.condition:
-            while True:
-                if slot.unread:
-                    return slot.unread.popleft()
-                if slot.error is not None:
-                    raise slot.error
-                if slot.ended:
-                    return None
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise RequestTimeout(self._timeout_text())
-                slot.condition.wait(left)
+        try:
+            return self._slot.take(until)
+        except TimeoutError:
+            self._forget(Outcome.TIMED_OUT)
+            raise RequestTimeout(self._timeout_text()) from None
 
     def _timeout_text(self) -> str:
         what = "no further reply" if self._had_items else "no reply"
@@ -135,7 +129,7 @@ class ReplyStream(Iterator[Any]):
     def close(self) -> None:
         """Wait for no more replies; what still comes is dropped."""
         self._closed = True
-        self._forget()
+        self._forget(Outcome.CANCELLED)
 
     def __enter__(self) -> ReplyStream:
         return self
@@ -144,4 +138,4 @@ class ReplyStream(Iterator[Any]):
         self.close()
 
     def __del__(self) -> None:
-        self._forget()
+        self._forget(Outcome.CANCELLED)

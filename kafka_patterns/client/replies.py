@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from kafka_patterns import headers
-from kafka_patterns.client.pending import PendingRequests, Reply
+from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.counts import Outcome
+from kafka_patterns.client.pending import PendingRequests
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.serialization.error_header import decode_error
@@ -48,11 +52,15 @@ class ReplyRouter:
 
     Replies to requests that ended or were never ours are dropped: several instances may read
     one partition, and a reply may come late or twice. So are items of a stream that are repeated.
+
+    :param ids: tells of whose request an id is.
+    :param counters: of all that is read.
     """
 
-    def __init__(self, pending: PendingRequests) -> None:
+    def __init__(self, pending: PendingRequests, ids: CorrelationIds, counters: Counters) -> None:
         self._pending = pending
-        self.counters = Counters()
+        self._ids = ids
+        self.counters = counters
 
     def room(self, partition: TopicPartition, token: Any) -> Room:
         """Replies are never held back."""
@@ -79,14 +87,15 @@ class ReplyRouter:
 
     def _route(self, record: Record) -> None:
         correlation_id = record.header(headers.CORRELATION_ID)
-        if correlation_id is None:
-            self.counters.add("replies_without_correlation_id")
+        slot = None if correlation_id is None else self._pending.get(correlation_id)
+        if correlation_id is None or slot is None:
+            self.counters.add(f"replies_{self._ids.origin(correlation_id)}")
             return
-        slot = self._pending.get(correlation_id)
-        if slot is None:
-            self.counters.add("replies_not_awaited")
-            return
-        ended = slot.deliver(read_reply(record))
+        if slot.ticket is not None:
+            slot.ticket.reply_came(time.monotonic())
+        reply = read_reply(record)
+        ended = slot.deliver(reply)
         if ended:
-            self._pending.remove(correlation_id)
+            failed = reply.error is not None or getattr(slot, "error", None) is not None
+            self._pending.remove(correlation_id, Outcome.FAILED if failed else Outcome.REPLIED)
         self.counters.add("replies_delivered" if ended is not None else "replies_repeated")

@@ -11,13 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
 from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
+
+SlotT = TypeVar("SlotT", bound=Slot)
 
 
 class PartitionReader(Protocol):
@@ -71,8 +73,8 @@ class ReplyPartitions:
             return dict(self._named)
 
     def enlist(
-        self, topic: str, correlation_id: bytes, make_slot: Callable[[TopicPartition], Slot]
-    ) -> Slot:
+        self, topic: str, correlation_id: bytes, make_slot: Callable[[TopicPartition], SlotT]
+    ) -> SlotT:
         """Let a request wait on the named partition of *topic*, in one step with the choice.
 
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
@@ -91,13 +93,21 @@ class ReplyPartitions:
         if topic not in self._subscribed:
             return NotSubscribedToReply(
                 f"the reply topic {topic!r} is not read: call subscribe_to_response_of() with its "
-                "pattern before connect()"
+                "pattern"
+            )
+        wanted = self._wanted.get(topic)
+        if wanted is not None:
+            return NoReplyPartition(
+                f"partition {wanted} of the reply topic {topic!r} cannot be read yet: its leader "
+                "does not answer. It is asked again until it does"
             )
         return NoReplyPartition(
             f"this instance holds no partition of the reply topic {topic!r} in group "
             f"{self._group!r}: the topic has fewer partitions than the group has instances, or "
-            "does not exist. Give it at least one partition per instance, or set "
-            'reply.mode to "direct"'
+            "does not exist, or the group is led by a NestJS client that does not subscribe to it "
+            "itself. Give it at least one partition per instance "
+            "(ensure_reply_topics(partitions=...)), let all clients of the group subscribe to the "
+            'same topics, or set reply.mode to "direct"'
         )
 
     def assign(self, assignment: Mapping[str, Collection[int]]) -> None:
@@ -181,6 +191,22 @@ class ReplyPartitions:
                 topic in self._named or self._wanted.get(topic, topic) is None
                 for topic in self._subscribed
             )
+
+    @property
+    def unopened(self) -> Collection[TopicPartition]:
+        """The partitions that are to be named, and whose ends nobody is looking up now."""
+        with self._changed:
+            return [tp for tp in self._wanted_partitions() if self._must_open(tp)]
+
+    def wait_until_named(self, topics: Collection[str], timeout: float) -> bool:
+        """Wait until requests can name all *topics*; ``False`` if *timeout* passed first."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not all(topic in self._named for topic in topics):
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    return False
+            return True
 
     def wait_until_settled(self, timeout: float) -> bool:
         """Wait for :attr:`settled`; ``False`` if *timeout* seconds passed first."""

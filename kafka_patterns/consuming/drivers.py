@@ -137,7 +137,9 @@ class ProducerDriver:
         :raises SendFailed: if it does not.
         """
         timeout = self._send_timeout if timeout is None else timeout
-        return wait_for_send(self.send_future(topic, payload, timeout), topic, timeout)
+        return wait_for_send(
+            self._producer, self.send_future(topic, payload, timeout), topic, timeout
+        )
 
     def send_future(
         self, topic: str, payload: Any, timeout: float | None = None
@@ -155,22 +157,26 @@ class ProducerDriver:
         return self._producer.unwrap()
 
 
-def wait_for_send(future: Future[RecordMetadata], topic: str, timeout: float) -> RecordMetadata:
-    """The position the broker gave.
+def wait_for_send(
+    producer: Producer, future: Future[RecordMetadata], topic: str, timeout: float
+) -> RecordMetadata:
+    """The position the broker gave to what *producer* sent.
 
     :raises SendFailed: with ``outcome_unknown`` if nothing is known after *timeout* seconds.
     """
     try:
         return future.result(timeout + SEND_GRACE_SECONDS)
     except FutureTimeoutError:
-        raise unacknowledged(topic, timeout) from None
+        raise unacknowledged(producer, topic, timeout) from None
 
 
-def unacknowledged(topic: str, timeout: float) -> SendFailed:
+def unacknowledged(producer: Producer, topic: str, timeout: float) -> SendFailed:
     """What a send ended with whose outcome is not known after *timeout* seconds."""
+    trouble = producer.trouble()
     return SendFailed(
-        f"the broker did not acknowledge a message for topic {topic!r} within {timeout:g} s; "
-        "it may have been written all the same",
+        f"the broker did not acknowledge a message for topic {topic!r} within {timeout:g} s"
+        + (f" ({trouble})" if trouble else "")
+        + "; it may have been written all the same",
         outcome_unknown=True,
         retriable=True,
     )

@@ -26,6 +26,7 @@ from kafka_patterns.transport.base import (
     Admin,
     Interrupted,
     OffsetOutOfRange,
+    PartitionsReappeared,
     Reader,
     Room,
 )
@@ -84,11 +85,21 @@ class Fetcher:
     :param make_reader: makes the reader, in this object's thread; again after a failure.
     :param admin: looks up the first offset of a partition whose position fell out of the log.
     :param name: the name of the thread.
+    :param reread_seconds: for whom records may come twice: of a partition that no broker knew
+        for a while, what was written from so long before that on is read again, in case that its
+        topic was made anew. By the clocks of whoever writes.
     """
 
     def __init__(
-        self, make_reader: Callable[[], Reader], sink: RecordSink, admin: Admin, name: str
+        self,
+        make_reader: Callable[[], Reader],
+        sink: RecordSink,
+        admin: Admin,
+        name: str,
+        *,
+        reread_seconds: float | None = None,
     ) -> None:
+        self._reread_seconds = reread_seconds
         self._make_reader = make_reader
         self._sink = sink
         self._admin = admin
@@ -217,11 +228,9 @@ class Fetcher:
         while not self._stop_requested.is_set():
             try:
                 self._step()
-            except Interrupted:
-                break
             except TransportError as error:
                 self._note(error, "reading failed, trying again: %s", error)
-            except Exception as error:  # noqa: BLE001  whatever broke the reader, reading starts over
+            except BaseException as error:  # noqa: BLE001  whatever ended it, reading starts over
                 self._note(error, "the fetcher failed, starting over with a new connection")
                 self._drop_reader()
         self._drop_reader()
@@ -270,6 +279,9 @@ class Fetcher:
         except OffsetOutOfRange as error:
             self._lose_positions(error.positions)
             return
+        except PartitionsReappeared as error:
+            self._read_again(error.unknown_since)
+            return
         finally:
             self._polling = False
             self.last_poll = time.monotonic()
@@ -304,6 +316,25 @@ class Fetcher:
             if assigned is not None:
                 reader.unassign([partition])
                 assigned.unpositioned_until = time.monotonic()
+
+    def _read_again(self, unknown_since: Mapping[TopicPartition, float]) -> None:
+        """What was written since *unknown_since*: a position says nothing about another log.
+
+        Of a log that is the same after all, this reads a little twice.
+        """
+        if self._reread_seconds is None:
+            return
+        timestamps = {
+            partition: int((since - self._reread_seconds) * 1000)
+            for partition, since in unknown_since.items()
+        }
+        for partition, offset in self._admin.offsets(timestamps, _LOOKUP_SECONDS).items():
+            assigned = self._assigned.get(partition)
+            if assigned is not None and offset < assigned.next_offset:
+                logger.info("%s was unknown for a while, reading from offset %d", partition, offset)
+                assigned.next_offset = offset
+                assigned.token = self._sink.restarted(partition, assigned.token, offset)
+                self._reader_now().seek(partition, offset)
 
     def _find_lost_positions(self) -> None:
         now = time.monotonic()

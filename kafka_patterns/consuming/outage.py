@@ -25,7 +25,8 @@ class Outage:
         self._told = True
         return True
 
-    def over(self) -> None:
-        """All is well."""
+    def over(self) -> bool:
+        """All is well; ``True`` if that ends trouble that has lasted."""
+        told, self._told = self._told, False
         self._since = None
-        self._told = False
+        return told

@@ -13,6 +13,7 @@ from kafka_patterns.options.kinds import (
     Kind,
     Unchosen,
     choice,
+    flag,
     integer,
     milliseconds,
     optional,
@@ -139,6 +140,10 @@ class ReplyOptions:
         `direct`: no group, and any number of instances.
     :param timeout_ms: how long a request waits for its reply, unless the call says otherwise.
     :param max_pending: requests that may wait for replies at one time.
+    :param max_unread: replies to one `stream()` or `gather()` that may wait to be read; past
+        that, it ends with an error.
+    :param inherit_deadline: whether a request that a handler sends waits no longer than the
+        caller of the handler does.
     :param partition: the reply partition of this instance, in `direct` mode only; `None`
         chooses one.
     """
@@ -150,6 +155,8 @@ class ReplyOptions:
         30_000, milliseconds(), unit="ms", maps_to="`send()`, `send_future()`, `stream()`"
     )
     max_pending: int = option(10_000, integer(1), maps_to="pending requests")
+    max_unread: int = option(10_000, integer(1), maps_to="`stream()`, `gather()`")
+    inherit_deadline: bool = option(True, flag(), maps_to="requests of handlers")
     partition: int | None = option(None, optional(integer(0)), maps_to="the reply consumer")
 
     def __attrs_post_init__(self) -> None:

@@ -118,12 +118,20 @@ class KafkaContext:
     @property
     def correlation_id(self) -> str | bytes | None:
         """Of a request: text, or bytes if it is no text; ``None`` for events."""
-        return read_correlation_id(self._delivery.record.header(headers.CORRELATION_ID))
+        return read_id(self._delivery.record.header(headers.CORRELATION_ID))
 
     @property
     def deadline(self) -> float | None:
-        """When the caller stops waiting, in seconds since 1970, or ``None``."""
+        """When the caller stops waiting, in seconds since 1970, or ``None``.
+
+        Requests that the handler sends wait no longer.
+        """
         return read_deadline(self._delivery.record.header(headers.DEADLINE))
+
+    @property
+    def idempotency_key(self) -> str | bytes | None:
+        """What the sender gave as ``idempotency_key=``: text, or bytes if it is no text."""
+        return read_id(self._delivery.record.header(headers.IDEMPOTENCY_KEY))
 
     @property
     def expects_reply(self) -> bool:
@@ -168,7 +176,7 @@ class KafkaContext:
         return self._delivery.defer()
 
 
-def read_correlation_id(raw: bytes | None) -> str | bytes | None:
+def read_id(raw: bytes | None) -> str | bytes | None:
     """Text where it is text; the bytes of a binary id (Spring sends 16) as they are."""
     if raw is None or raw[:1] == b"\x00":
         return raw

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kafka_patterns import headers
+from kafka_patterns.consuming.inherited import CLOCK_SKEW_SECONDS, inherited_deadline
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import KafkaRetriableException
 from kafka_patterns.failures.rpc_error import error_object
@@ -25,9 +26,6 @@ from kafka_patterns.server.work import WorkItem
 __all__ = ["Dispatcher"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
-
-_CLOCK_SKEW_SECONDS = 1.0
-"""By so much the caller's clock may be ahead of ours."""
 
 
 class Dispatcher:
@@ -60,6 +58,10 @@ class Dispatcher:
 
     def process(self, item: WorkItem) -> Outcome:
         """Work on *item*; never raises an ``Exception``."""
+        with inherited_deadline(read_deadline(item.record.header(headers.DEADLINE))):
+            return self._process(item)
+
+    def _process(self, item: WorkItem) -> Outcome:
         item.attempt += 1
         handler = item.route.message
         address = read_address(item.record)
@@ -98,7 +100,7 @@ class Dispatcher:
         if not self._skip_expired:
             return False
         deadline = read_deadline(item.record.header(headers.DEADLINE))
-        return deadline is not None and deadline + _CLOCK_SKEW_SECONDS < time.time()
+        return deadline is not None and deadline + CLOCK_SKEW_SECONDS < time.time()
 
     # Events
 

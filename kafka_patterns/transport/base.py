@@ -31,10 +31,12 @@ __all__ = [
     "Member",
     "MemberClaim",
     "OffsetOutOfRange",
+    "PartitionsReappeared",
     "Producer",
     "Reader",
     "Room",
     "Transport",
+    "Unsupported",
 ]
 
 EARLIEST = -2
@@ -50,6 +52,10 @@ class Interrupted(BaseException):
     """
 
 
+class Unsupported(Exception):
+    """The brokers do not offer this request."""
+
+
 class Room(NamedTuple):
     """How much of one partition may be delivered now. The last record may pass the bytes."""
 
@@ -63,6 +69,17 @@ class OffsetOutOfRange(Exception):
     def __init__(self, positions: Mapping[TopicPartition, int]) -> None:
         super().__init__(dict(positions))
         self.positions = dict(positions)
+
+
+class PartitionsReappeared(Exception):
+    """Partitions that no broker knew are there again, perhaps of a topic that was made anew.
+
+    :param unknown_since: per partition the wall clock, in seconds since 1970.
+    """
+
+    def __init__(self, unknown_since: Mapping[TopicPartition, float]) -> None:
+        super().__init__(dict(unknown_since))
+        self.unknown_since = dict(unknown_since)
 
 
 class Producer(Protocol):
@@ -81,6 +98,10 @@ class Producer(Protocol):
 
     def partitions(self, topic: str) -> Collection[int] | None:
         """The partitions of *topic* as far as they are known now; never waits."""
+        ...
+
+    def trouble(self) -> str:
+        """Why brokers could not be reached at last; empty if there is nothing to say."""
         ...
 
     def flush(self, timeout: float) -> bool:
@@ -119,6 +140,7 @@ class Reader(Protocol):
         :param room: asked per partition how much may be returned. What there is no room for
             stays here, one chunk per partition, and is not fetched again.
         :raises OffsetOutOfRange: if a position is not in the log any more.
+        :raises PartitionsReappeared: before something is returned of partitions that were gone.
         """
         ...
 
@@ -309,8 +331,24 @@ class Admin(Protocol):
     ) -> Mapping[TopicPartition, int]:
         """The offset for each timestamp (:data:`EARLIEST`, :data:`LATEST`, milliseconds).
 
-        Partitions whose leader did not answer within *timeout* are left out.
+        Left out are partitions whose leader did not answer within *timeout*, and those without
+        a record of that time or later.
         """
+        ...
+
+    def create_topic(
+        self, topic: str, partitions: int, replication_factor: int | None, timeout: float
+    ) -> None:
+        """Create *topic*, unless it exists.
+
+        :param replication_factor: ``None`` for the brokers' default.
+        :raises Unsupported: if the brokers do not offer that.
+        :raises TransportError: if it was refused, or nobody did it within *timeout*.
+        """
+        ...
+
+    def add_partitions(self, topic: str, partitions: int, timeout: float) -> None:
+        """Let *topic* have so many partitions; raises as :meth:`create_topic` does."""
         ...
 
     def interrupt(self) -> None:
@@ -325,8 +363,11 @@ class Admin(Protocol):
 class Transport(Protocol):
     """Makes the parts; nothing is connected before one of them is asked for."""
 
-    def producer(self) -> Producer:
-        """A new producer."""
+    def producer(self, watch: Callable[[bool], None] | None = None) -> Producer:
+        """A new producer.
+
+        :param watch: told in its I/O thread, again and again, whether no broker can be reached.
+        """
         ...
 
     def reader(self, max_bytes: int | None = None) -> Reader:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from kafka_patterns import (
-    ConfigurationError,
     Message,
     NoReplyPartition,
     NotSubscribedToReply,
@@ -216,15 +215,6 @@ def test_send_before_subscribing_to_the_response_is_refused_and_nothing_is_sent(
         client.send(pattern, "hero")
 
     assert wire.ends(pattern) == {0: 0}
-
-
-def test_subscribing_after_connect_is_refused(peers: Peers):
-    pattern, other = peers.topic(replies=1), peers.topic(replies=1)
-
-    with peers.client(pattern) as client:
-        client.subscribe_to_response_of(pattern)
-        with pytest.raises(ConfigurationError, match="came after connect"):
-            client.subscribe_to_response_of(other)
 
 
 def test_instance_without_a_reply_partition_says_how_to_mend_it(peers: Peers, wire: Wire):

@@ -202,6 +202,30 @@ def test_lost_broker_disconnects_until_it_is_back(own_broker: TestBroker, own_pe
     stop_other()
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [{"reply": {"mode": "direct"}}, {"producer_only_mode": True}],
+    ids=["direct", "only"],
+)
+def test_lost_broker_disconnects_a_client_without_a_group(
+    own_broker: TestBroker, own_peers: Peers, sections
+):
+    pattern = own_peers.topic(replies=1)
+    patterns = [] if "producer_only_mode" in sections else [pattern]
+    with own_peers.client(*patterns, **sections) as client:
+        told: list[KafkaStatus] = []
+        client.status.subscribe(told.append)
+
+        for _ in range(2):
+            take_away(own_broker)
+            assert client.status.wait_for(DISCONNECTED, PATIENCE)
+            bring_back(own_broker)
+            assert client.status.wait_for(CONNECTED, PATIENCE)
+
+        assert client.emit(pattern, "hero", timeout=PATIENCE).offset == 0
+    eventually(lambda: told == [CONNECTED, *([DISCONNECTED, CONNECTED] * 2), STOPPED])
+
+
 @both_kinds
 def test_broker_lost_amid_a_rebalance_disconnects_and_ends_nothing_for_good(
     own_broker: TestBroker, own_peers: Peers, kind

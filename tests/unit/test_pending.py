@@ -9,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kafka_patterns.client.pending import (
-    FutureSlot,
-    PendingRequests,
-    Reply,
-    ReplySlot,
-    StreamOrder,
-    StreamSlot,
+from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, StreamSlot
+from kafka_patterns.client.reply import Reply, StreamOrder
+from kafka_patterns.errors import (
+    ClientClosed,
+    RequestTimeout,
+    TooManyPendingRequests,
+    TooManyUnreadReplies,
 )
-from kafka_patterns.errors import ClientClosed, RequestTimeout, TooManyPendingRequests
 from kafka_patterns.message import Record, TopicPartition
 
 ZERO = TopicPartition("t.reply", 0)
@@ -112,7 +111,7 @@ class TestReplySlot:
 
         assert slot.deliver(answer)
 
-        assert slot.wait(0)
+        assert slot.event.is_set()
         assert slot.reply is answer
 
     def test_first_reply_ends_the_request_though_more_follow(self) -> None:
@@ -123,7 +122,7 @@ class TestReplySlot:
 
         slot.fail(error)
 
-        assert slot.wait(0)
+        assert slot.event.is_set()
         assert slot.error is error
 
     def test_error_after_the_reply_changes_nothing(self) -> None:
@@ -201,6 +200,26 @@ class TestStreamSlot:
         slot.fail(ClientClosed("closed"))
 
         assert slot.error is None
+
+    def test_reply_past_the_bound_ends_the_stream_behind_the_unread_ones(self) -> None:
+        slot = StreamSlot(ZERO, max_unread=2)
+
+        ended = [slot.deliver(reply(last=False)) for _ in range(4)]
+
+        assert ended == [False, False, True, True]
+        assert [slot.take(0.0), slot.take(0.0)] == [reply(last=False)] * 2
+        with pytest.raises(TooManyUnreadReplies, match=r"reply\.max_unread"):
+            slot.take(0.0)
+
+    def test_bound_counts_only_what_was_not_read(self) -> None:
+        slot = StreamSlot(ZERO, max_unread=1)
+
+        for _ in range(5):
+            assert not slot.deliver(reply(last=False))
+            assert slot.take(0.0) is not None
+
+        with pytest.raises(TimeoutError):
+            slot.take(0.0)
 
 
 def item(sequence: int | None, *, last: bool = False) -> Reply:

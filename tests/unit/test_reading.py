@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from kafka_patterns.client.pending import FutureSlot, Reply, StreamSlot
+from kafka_patterns.client.counts import Outcome
+from kafka_patterns.client.pending import FutureSlot, StreamSlot
 from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
+from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import (
     ClientClosed,
     ReplyPayloadError,
@@ -73,7 +75,7 @@ class Streaming:
             deadline=None if total is None else time.monotonic() + total,
         )
 
-    def _forget(self) -> None:
+    def _forget(self, outcome: Outcome) -> None:
         self.forgotten += 1
 
 
@@ -199,12 +201,12 @@ class TestStream:
         assert streaming.forgotten
 
     def test_forgotten_stream_frees_the_place(self) -> None:
-        forgotten = []
+        forgotten: list[Outcome] = []
         stream = ReplyStream(
             StreamSlot(REPLIES),
             reader(),
             "hero",
-            lambda: forgotten.append(True),
+            forgotten.append,
             item_timeout=1,
             deadline=None,
         )
@@ -212,7 +214,7 @@ class TestStream:
         del stream
         gc.collect()
 
-        assert forgotten
+        assert forgotten == [Outcome.CANCELLED]
 
 
 class Callbacks:

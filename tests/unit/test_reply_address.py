@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kafka_patterns import headers
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
-from kafka_patterns.server.context import read_correlation_id, read_deadline
+from kafka_patterns.server.context import read_deadline, read_id
 from kafka_patterns.server.replies import (
     ReplyAddress,
     default_allow_reply_topic,
@@ -152,7 +152,7 @@ class TestContextValues:
         ],
     )
     def test_correlation_id_is_text_where_it_is_text(self, raw, value) -> None:
-        assert read_correlation_id(raw) == value
+        assert read_id(raw) == value
 
     @pytest.mark.parametrize(
         ("raw", "deadline"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_patterns import headers
-from kafka_patterns.client.requests import RequestWriter, new_correlation_id, with_headers
+from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.requests import RequestWriter, with_headers
 from kafka_patterns.errors import ConfigurationError, PayloadError
 from kafka_patterns.message import EncodedMessage, Message, TopicPartition
 from kafka_patterns.serialization.registry import Serialization
@@ -68,24 +68,21 @@ class TestWithHeaders:
 
 class TestWriter:
     def test_request_carries_its_return_address(self, writer) -> None:
-        before = time.time()
-
         request = writer.request(
             EncodedMessage(value=b"v", key=b"k", headers=[("h", b"1")], partition=2, timestamp=7),
             b"abc",
             TopicPartition("hero.reply", 3),
-            5.0,
+            1_700_000_000.1239,
         )
 
-        *pairs, (deadline_name, deadline) = request.headers
+        *pairs, deadline = request.headers
         assert pairs == [
             ("h", b"1"),
             (headers.CORRELATION_ID, b"abc"),
             (headers.REPLY_TOPIC, b"hero.reply"),
             (headers.REPLY_PARTITION, b"3"),
         ]
-        assert deadline_name == headers.DEADLINE
-        assert before + 4.99 <= int(deadline) / 1000 <= time.time() + 5
+        assert deadline == (headers.DEADLINE, b"1700000000123")
         assert (request.value, request.key) == (b"v", b"k")
         assert (request.partition, request.timestamp) == (2, 7)
 
@@ -108,8 +105,35 @@ class TestWriter:
             writer.topic(pattern)
 
 
-def test_correlation_ids_look_like_those_of_nestjs_and_differ() -> None:
-    ids = {new_correlation_id() for _ in range(1000)}
+class TestIdempotencyKey:
+    @pytest.mark.parametrize(("key", "raw"), [("Bücher", "Bücher".encode()), (b"\xff", b"\xff")])
+    def test_key_is_a_header(self, writer, key, raw) -> None:
+        message = Message(value="x", headers={"h": "1", headers.IDEMPOTENCY_KEY: "of the headers"})
 
-    assert len(ids) == 1000
-    assert all(re.fullmatch(rb"[0-9a-f]{21}", one) for one in ids)
+        event = writer.event("hero", message, key)
+
+        assert event.headers == [("h", b"1"), (headers.IDEMPOTENCY_KEY, raw)]
+
+    @pytest.mark.parametrize("key", ["", b"", 5])
+    def test_key_that_names_nothing_is_refused(self, writer, key) -> None:
+        with pytest.raises(PayloadError, match="idempotency_key"):
+            writer.event("hero", "x", key)
+
+
+class TestCorrelationIds:
+    def test_they_look_like_those_of_nestjs_and_differ(self) -> None:
+        made = CorrelationIds()
+        ids = {made.new() for _ in range(1000)}
+
+        assert len(ids) == 1000
+        assert all(re.fullmatch(rb"[0-9a-f]{21}", one) for one in ids)
+
+    def test_each_instance_knows_its_own(self) -> None:
+        first, second = CorrelationIds(), CorrelationIds()
+
+        assert first.origin(first.new()) == "late"
+        assert first.origin(second.new()) == "of_others"
+
+    @pytest.mark.parametrize("foreign", [None, b"", b"x" * 21, bytes(16), b"a" * 22])
+    def test_what_has_another_form_is_unknown(self, foreign) -> None:
+        assert CorrelationIds().origin(foreign) == "unknown"

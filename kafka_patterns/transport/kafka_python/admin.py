@@ -13,13 +13,20 @@ from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.conn import collect_hosts
 from kafka.errors import KafkaError
+from kafka.protocol.admin import ApiVersionRequest
 from kafka.protocol.metadata import MetadataRequest
 
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.base import Interrupted, Unsupported
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
 from kafka_patterns.transport.kafka_python.refusals import Address, Refusals
+from kafka_patterns.transport.kafka_python.topics import (
+    add_partitions_request,
+    check_answer,
+    create_topic_request,
+    is_offered,
+)
 
 __all__ = ["KafkaAdmin"]
 
@@ -98,10 +105,53 @@ class KafkaAdmin:
                 node_id = self._ready_node(deadline)
                 if node_id is None:
                     raise TransportError(f"no broker told about topics within {timeout:g} s")
-                future = self._client.send(node_id, MetadataRequest[1](topics))
-                await_future(self._client, future, deadline)
-                if future.succeeded():
-                    return future.value
+                answer = self._answer(node_id, MetadataRequest[1](topics), deadline)
+                if answer is not None:
+                    return answer
+
+    def create_topic(
+        self, topic: str, partitions: int, replication_factor: int | None, timeout: float
+    ) -> None:
+        request = create_topic_request(topic, partitions, replication_factor, timeout)
+        self._make(topic, request, timeout)
+
+    def add_partitions(self, topic: str, partitions: int, timeout: float) -> None:
+        self._make(topic, add_partitions_request(topic, partitions, timeout), timeout)
+
+    def _make(self, topic: str, request: Any, timeout: float) -> None:
+        """Ask the controller; without one, whoever is there, who passes it on."""
+        deadline = time.monotonic() + timeout
+        with self._question():
+            while (node_id := self._controller(deadline)) is not None:
+                versions = self._answer(node_id, ApiVersionRequest[0](), deadline)
+                if versions is not None and not is_offered(request, versions.api_versions):
+                    raise Unsupported(type(request).__name__)
+                answer = versions and self._answer(node_id, request, deadline)
+                if answer is not None and check_answer(topic, answer):
+                    return
+                self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+        raise TransportError(f"no broker made the topic {topic!r} within {timeout:g} s")
+
+    def _controller(self, deadline: float) -> Any:
+        """The controller's node, or another that takes requests; ``None`` after *deadline*."""
+        node_id = self._ready_node(deadline)
+        if node_id is None:
+            return None
+        answer = self._answer(node_id, MetadataRequest[1]([]), deadline)
+        controller = node_id if answer is None else answer.controller_id
+        while time.monotonic() < deadline:
+            if self._client.cluster.broker_metadata(controller) is None:
+                return node_id
+            if self._client.ready(controller, metadata_priority=False):
+                return controller
+            self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
+        return None
+
+    def _answer(self, node_id: Any, request: Any, deadline: float) -> Any:
+        """The answer, or ``None`` if it did not come."""
+        future = self._client.send(node_id, request)
+        await_future(self._client, future, deadline)
+        return future.value if future.succeeded() else None
 
     def offsets(
         self, timestamps: Mapping[TopicPartition, int], timeout: float
@@ -115,25 +165,25 @@ class KafkaAdmin:
             self._client.set_topics({tp.topic for tp in waiting})
             while waiting and time.monotonic() < deadline:
                 for tp, offset in self._ask_offsets(waiting, deadline).items():
-                    found[TopicPartition(*tp)] = offset
                     del waiting[tp]
+                    if offset is not None:
+                        found[TopicPartition(*tp)] = offset
                 if waiting:
                     self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
         return found
 
     def _ask_offsets(
         self, waiting: Mapping[KafkaTopicPartition, int], deadline: float
-    ) -> dict[KafkaTopicPartition, int]:
+    ) -> dict[KafkaTopicPartition, int | None]:
         """One round; each partition is asked for alone, so that a dead leader holds up none."""
         futures = {}
         for tp, timestamp in waiting.items():
             futures[tp] = self._consumer_now()._fetcher._send_offset_requests({tp: timestamp})
-        found = {}
+        found: dict[KafkaTopicPartition, int | None] = {}
         for tp, future in futures.items():
             if await_future(self._client, future, deadline) and future.succeeded():
                 offset = future.value.get(tp)
-                if offset is not None:
-                    found[tp] = offset[0]
+                found[tp] = None if offset is None else offset[0]
             elif future.is_done:
                 self._client.cluster.request_update()
         return found

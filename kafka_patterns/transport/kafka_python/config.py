@@ -11,7 +11,6 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.options import ClientOptions, KafkaOptions, SslOptions
-from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 
 __all__ = ["check_native", "connection_config", "member_config", "producer_config", "reader_config"]
 
@@ -180,7 +179,6 @@ def producer_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:
     producer, send = options.producer, options.send
     return {
         **connection_config(options, client_id),
-        "kafka_client": InterruptibleClient,
         "request_timeout_ms": min(options.client.request_timeout_ms, send.timeout_ms),
         "metadata_max_age_ms": producer.metadata_max_age_ms,
         "acks": send.acks,

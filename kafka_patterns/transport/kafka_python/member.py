@@ -89,6 +89,7 @@ class KafkaMember:
 
     def subscribe(self, topics: Collection[str]) -> None:
         self._topics = frozenset(topics)
+        self._topics_awaited = False
         self._consumer._subscription.subscription = set(topics)
         self._consumer._subscription.group_subscribe(topics)
         self._client.set_topics(sorted(topics))

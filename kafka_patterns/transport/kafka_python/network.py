@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka.client_async import KafkaClient
@@ -31,12 +32,21 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     """A network client whose loops end once :meth:`interrupt` was called.
 
     :param refusals: told why a broker could not be used.
+    :param watch: told after each round whether no broker can be reached. A client that is idle
+        may have no connection; that is another thing.
     """
 
     _sending: set[Any]
 
-    def __init__(self, *, refusals: Refusals | None = None, **configs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        refusals: Refusals | None = None,
+        watch: Callable[[bool], None] | None = None,
+        **configs: Any,
+    ) -> None:
         self.interrupted = False
+        self._watch = watch
         self._refusals = Refusals() if refusals is None else refusals
         super().__init__(**configs)
         self._wake_w.setblocking(False)
@@ -124,6 +134,9 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             raise Interrupted
         self._write_requests()
         super()._poll(timeout)
+        if self._watch is not None:
+            connected = any(connection.connected() for connection in list(self._conns.values()))
+            self._watch(not connected and bool(self._refusals.reasons()))
         if self.interrupted:
             raise Interrupted
 

@@ -24,6 +24,7 @@ from kafka_patterns.message import EncodedMessage, RecordMetadata
 from kafka_patterns.serialization.partitioner import partition_for_key
 from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
 from kafka_patterns.transport.kafka_python.errors import outcome_is_unknown
+from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
 
@@ -40,9 +41,20 @@ class _Waiting:
 
 
 class KafkaProducerFace:
-    """A :class:`~kafka_patterns.transport.base.Producer` on ``KafkaProducer``."""
+    """A :class:`~kafka_patterns.transport.base.Producer` on ``KafkaProducer``.
 
-    def __init__(self, config: Mapping[str, Any], *, delivery_timeout: float, name: str) -> None:
+    :param refusals: knows why brokers cannot be reached, for the errors.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        refusals: Refusals,
+        delivery_timeout: float,
+        name: str,
+    ) -> None:
+        self._refusals = refusals
         self._producer = BatchingProducer(config, delivery_timeout=delivery_timeout)
         self._name = name
         self._turns: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
@@ -85,7 +97,8 @@ class KafkaProducerFace:
             _end(future, RecordMetadata(topic, partition, metadata.offset, metadata.timestamp))
 
         def failed(error: BaseException) -> None:
-            _fail(future, topic, error, was_sent=self._producer.was_sent(base_future))
+            was_sent = self._producer.was_sent(base_future)
+            _fail(future, topic, error, was_sent=was_sent, why=self.trouble())
 
         base_future.add_callback(succeeded)
         base_future.add_errback(failed)
@@ -165,9 +178,10 @@ class KafkaProducerFace:
 
     def _why_waiting(self, topic: str) -> SendFailed:
         if self._producer.partition_states(topic) is None:
+            reasons = self.trouble()
             return SendFailed(
-                f"topic {topic!r} did not become known in time: it does not exist and the broker "
-                "does not create it, or no broker is reachable"
+                f"topic {topic!r} did not become known in time: "
+                + (reasons or "it does not exist and the broker does not create it")
             )
         return SendFailed(f"the send buffer stayed full for topic {topic!r}", retriable=True)
 
@@ -177,6 +191,9 @@ class KafkaProducerFace:
             self._producer.ask_for_topic(topic, self._news.set)
             return None
         return list(states)
+
+    def trouble(self) -> str:
+        return self._refusals.reasons()
 
     def flush(self, timeout: float) -> bool:
         return not wait_for_futures(self._unfinished.copy(), timeout).not_done
@@ -215,12 +232,13 @@ def _fail(
     error: BaseException,
     *,
     was_sent: bool = False,
+    why: str = "",
 ) -> None:
     if not isinstance(error, SendFailed):
         unknown = outcome_is_unknown(error, was_sent=was_sent)
         failure = SendFailed(
             f"the broker did not take the message for topic {topic!r}: "
-            f"{type(error).__name__}: {error}",
+            f"{type(error).__name__}: {error}" + (f" ({why})" if why else ""),
             outcome_unknown=unknown,
             retriable=unknown or bool(getattr(error, "retriable", False)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from kafka import errors as base_errors
 
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.transport.base import OffsetOutOfRange, Room
+from kafka_patterns.transport.base import OffsetOutOfRange, PartitionsReappeared, Room
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
@@ -54,6 +55,7 @@ class KafkaReader:
         self._reached: dict[TopicPartition, int] = {}
         self._max_bytes = max_bytes
         self._max_chunk_bytes: int = self._fetcher.config["max_partition_fetch_bytes"]
+        self._unknown_since: dict[TopicPartition, float] = {}
         # What lies here is not asked for again until it was taken.
         self._base_fetchable = self._fetcher._fetchable_partitions
         self._fetcher._fetchable_partitions = self._fetchable
@@ -92,6 +94,7 @@ class KafkaReader:
     def _forget(self, partition: TopicPartition) -> None:
         self._chunks.pop(partition, None)
         self._reached.pop(partition, None)
+        self._unknown_since.pop(partition, None)
 
     def poll(
         self, timeout: float, room: Callable[[TopicPartition], Room]
@@ -161,6 +164,8 @@ class KafkaReader:
             if error_code:
                 self._on_error(partition, answer.fetched_offset, error_code)
                 continue
+            if partition in self._unknown_since:
+                raise PartitionsReappeared({partition: self._unknown_since.pop(partition)})
             state.highwater = highwater
             if data:
                 chunk = FetchedChunk(
@@ -177,6 +182,8 @@ class KafkaReader:
 
     def _on_error(self, partition: TopicPartition, offset: int, error_code: int) -> None:
         error_type = base_errors.for_code(error_code)
+        if error_type is base_errors.UnknownTopicOrPartitionError:
+            self._unknown_since.setdefault(partition, time.time())
         if error_type is base_errors.OffsetOutOfRangeError:
             raise OffsetOutOfRange({partition: offset})
         self._client.cluster.request_update()

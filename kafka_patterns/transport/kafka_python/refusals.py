@@ -193,6 +193,11 @@ class Refusals:
         """The broker there answered."""
         self._refusals.pop(address, None)
 
+    def reasons(self) -> str:
+        """Why the last attempts failed; empty if all brokers that were asked answered."""
+        refused = list(self._refusals.values())
+        return "; ".join(dict.fromkeys(refusal.text for refusal, _ in refused))
+
     def are_final(self, addresses: Collection[Address]) -> bool:
         """Whether all *addresses* failed, and one of them for good."""
         refusals = dict(self._refusals)
@@ -216,8 +221,7 @@ class Refusals:
                 f"{nobody}: check client.brokers, and that the brokers run and listen there"
             )
         kinds = [refusal.kind for refusal, _ in refused if refusal.kind is not BrokersUnavailable]
-        reasons = dict.fromkeys(refusal.text for refusal, _ in refused)
-        return (kinds or [BrokersUnavailable])[0](f"{nobody}: {'; '.join(reasons)}")
+        return (kinds or [BrokersUnavailable])[0](f"{nobody}: {self.reasons()}")
 
 
 def _is_final(refusal: Refusal, times: int) -> bool:

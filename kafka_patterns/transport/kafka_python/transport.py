@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from kafka_patterns.errors import ConfigurationError
@@ -12,9 +13,13 @@ from kafka_patterns.transport.kafka_python import config as settings
 from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
 from kafka_patterns.transport.kafka_python.distribution import check_distribution
 from kafka_patterns.transport.kafka_python.member import KafkaMember
-from kafka_patterns.transport.kafka_python.network import silence_cancelled_fetches
+from kafka_patterns.transport.kafka_python.network import (
+    InterruptibleClient,
+    silence_cancelled_fetches,
+)
 from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace
 from kafka_patterns.transport.kafka_python.reader import KafkaReader
+from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaPythonTransport"]
 
@@ -39,9 +44,13 @@ class KafkaPythonTransport:
         self._options = options
         self._client_id = client_id
 
-    def producer(self) -> KafkaProducerFace:
+    def producer(self, watch: Callable[[bool], None] | None = None) -> KafkaProducerFace:
+        refusals = Refusals()
+        config = settings.producer_config(self._options, self._client_id)
+        config["kafka_client"] = partial(InterruptibleClient, refusals=refusals, watch=watch)
         return KafkaProducerFace(
-            self._with_version(settings.producer_config(self._options, self._client_id)),
+            self._with_version(config),
+            refusals=refusals,
             delivery_timeout=self._options.send.timeout_ms / 1000,
             name=f"kafka-patterns-{self._client_id}",
         )

@@ -1,0 +1,111 @@
+"""What became of requests, per pattern. Any thread."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections import Counter
+
+import attrs
+
+from kafka_patterns.client.histogram import Histogram
+
+__all__ = ["Outcome", "PatternCounts", "RequestCounts", "Ticket"]
+
+
+class Outcome(enum.Enum):
+    """How a request ended."""
+
+    REPLIED = "replied"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+
+@attrs.frozen(kw_only=True)
+class PatternCounts:
+    """Requests of one pattern; ``sent`` is the sum of all others.
+
+    :param sent: requests that were begun.
+    :param pending: those that wait for a reply now.
+    :param replied: those that ended with their reply.
+    :param failed: those that ended with an error: the server's, ``SendFailed``,
+        ``ClientClosed`` or ``TooManyUnreadReplies``.
+    :param timed_out: those that ended with ``RequestTimeout``.
+    :param cancelled: futures that were cancelled, and streams that were closed early.
+    :param reply_times: from the request to its first reply, also if that is an error.
+    """
+
+    sent: int = 0
+    pending: int = 0
+    replied: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    reply_times: Histogram = attrs.field(factory=Histogram)
+
+
+class Ticket:
+    """One request in the books."""
+
+    __slots__ = ("_counts", "_pattern", "_replied", "_started")
+
+    def __init__(self, counts: RequestCounts, pattern: str, now: float) -> None:
+        self._counts = counts
+        self._pattern = pattern
+        self._started = now
+        self._replied = False
+
+    def begin(self) -> None:
+        """The request waits from now on."""
+        self._counts.begun(self._pattern)
+
+    def reply_came(self, now: float) -> None:
+        """A reply came at monotonic time *now*; the first one is measured."""
+        if not self._replied:
+            self._replied = True
+            self._counts.measured(self._pattern, now - self._started)
+
+    def end(self, outcome: Outcome) -> None:
+        """The request waits no longer; to be called once."""
+        self._counts.ended(self._pattern, outcome)
+
+
+class RequestCounts:
+    """The books of one client."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the two below
+        self._counts: dict[str, Counter[str]] = {}
+        self._times: dict[str, Histogram] = {}
+
+    def ticket(self, pattern: str, now: float) -> Ticket:
+        """A request of *pattern* is made at monotonic time *now*."""
+        return Ticket(self, pattern, now)
+
+    def begun(self, pattern: str) -> None:
+        """For :class:`Ticket`."""
+        with self._lock:
+            counts = self._counts.setdefault(pattern, Counter())
+            counts["sent"] += 1
+            counts["pending"] += 1
+
+    def measured(self, pattern: str, seconds: float) -> None:
+        """For :class:`Ticket`."""
+        with self._lock:
+            self._times[pattern] = self._times.get(pattern, Histogram()).add(seconds)
+
+    def ended(self, pattern: str, outcome: Outcome) -> None:
+        """For :class:`Ticket`."""
+        with self._lock:
+            counts = self._counts[pattern]
+            counts["pending"] -= 1
+            counts[outcome.value] += 1
+
+    def snapshot(self) -> dict[str, PatternCounts]:
+        """The books at this moment, per pattern."""
+        with self._lock:
+            return {
+                pattern: PatternCounts(**counts, reply_times=self._times.get(pattern, Histogram()))
+                for pattern, counts in self._counts.items()
+            }
