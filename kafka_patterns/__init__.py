@@ -41,6 +41,7 @@ from kafka_patterns.errors import (
     TooManyUnreadReplies,
     TransportError,
 )
+from kafka_patterns.failures.backoff import exponential, fixed
 from kafka_patterns.failures.database_store import DatabaseStore
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.filters import (
@@ -55,6 +56,7 @@ from kafka_patterns.failures.idempotency import (
     idempotent,
 )
 from kafka_patterns.failures.memory_store import MemoryStore
+from kafka_patterns.failures.policy import Retry
 from kafka_patterns.failures.replay import ReplayReport
 from kafka_patterns.message import (
     IncomingMessage,
@@ -135,6 +137,7 @@ __all__ = [
     "ReplyTopicError",
     "RequestError",
     "RequestTimeout",
+    "Retry",
     "RpcException",
     "SendFailed",
     "Serializer",
@@ -151,6 +154,8 @@ __all__ = [
     "current_context",
     "current_message",
     "event_pattern",
+    "exponential",
+    "fixed",
     "idempotent",
     "inspect_dead_letters",
     "message_pattern",

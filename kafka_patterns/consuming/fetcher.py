@@ -240,7 +240,7 @@ class Fetcher:
         if not self._stop_requested.is_set():
             logger.warning(text, *arguments, exc_info=None if arguments else error)
             self._errors += 1
-            self._stop_requested.wait(_ERROR_BACKOFF.seconds(self._errors))
+            self._stop_requested.wait(_ERROR_BACKOFF(self._errors))
 
     def _step(self) -> None:
         self._run_commands()

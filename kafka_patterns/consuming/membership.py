@@ -176,7 +176,7 @@ class Membership(AssignmentListener):
                 lived = time.monotonic() - started
                 crashes = 1 if lived > _CRASH_BACKOFF.maximum else crashes + 1
                 self._leave()  # a dead one must not heartbeat while it is waited for a new one
-                self._stop_requested.wait(_CRASH_BACKOFF.seconds(crashes))
+                self._stop_requested.wait(_CRASH_BACKOFF(crashes))
             finally:
                 self._leave()
         self._refuse_commands()
@@ -195,7 +195,7 @@ class Membership(AssignmentListener):
             except TransportError as error:
                 trouble += 1
                 self._owner.on_trouble(error)
-                self._stop_requested.wait(_TROUBLE_BACKOFF.seconds(trouble))
+                self._stop_requested.wait(_TROUBLE_BACKOFF(trouble))
             finally:
                 self.last_poll = time.monotonic()
             self._tell_assignment(member)

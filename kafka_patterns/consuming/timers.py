@@ -59,6 +59,10 @@ class Timers:
                 self._condition.notify()
         return timer
 
+    def after(self, delay: float, function: Callable[[], object]) -> Timer:
+        """From any thread: run *function*, which must not block, in *delay* seconds."""
+        return self.at(time.monotonic() + delay, function)
+
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:

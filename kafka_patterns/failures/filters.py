@@ -8,13 +8,12 @@ decides alone: those of the function, then of its class, then the global ones.
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
-from kafka_patterns.failures.attempts import attempts_before
+from kafka_patterns.failures.backoff import fixed
+from kafka_patterns.failures.policy import Failure, Retry, RetryAfter
 
 __all__ = [
     "ExceptionFilter",
@@ -31,7 +30,6 @@ logger = logging.getLogger("kafka_patterns.filters")
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 _FILTERS = "__kafka_patterns_filters__"
-_REMEMBERED_MESSAGES = 10_000
 
 
 class FilterContext(Protocol):
@@ -44,7 +42,7 @@ class FilterContext(Protocol):
     def expects_reply(self) -> bool: ...
 
     @property
-    def handler(self) -> str: ...
+    def attempt(self) -> int: ...
 
 
 @runtime_checkable
@@ -105,8 +103,10 @@ def choose_filter(
 class KafkaMaxRetryExceptionFilter:
     """Ends the redelivery of a message after a number of retries.
 
-    :param max_retries: allows one delivery and this many more. A ``retryCount`` or
-        ``retry-count`` header counts as that many deliveries before.
+    When the next try comes is left to the handler's policy.
+
+    :param max_retries: allows one delivery and this many more, counted by ``context.attempt``:
+        a ``retryCount`` or ``retry-count`` header counts as that many deliveries before.
     :param skip_handler: called once with the message that is given up; what it raises is
         logged. The message is finished either way.
 
@@ -120,37 +120,20 @@ class KafkaMaxRetryExceptionFilter:
             raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
         self.max_retries = max_retries
         self.skip_handler = skip_handler
-        self._lock = threading.Lock()  # guards the failures below
-        self._failures: OrderedDict[tuple[Any, ...], int] = OrderedDict()
+        self._policy = Retry(max_attempts=max_retries + 1, backoff=fixed(0), on=(Exception,))
 
     def catch(self, exception: Exception, context: FilterContext) -> Any:
         """Raise *exception* while retries are left; then skip, and return."""
-        message = context.message
-        failures = self._count_failure(context)
         if context.expects_reply and not isinstance(exception, KafkaRetriableException):
-            self._forget(context)
             raise exception  # it is answered, not retried
-        if failures <= self.max_retries:
+        failure = Failure(error=exception, attempt=context.attempt)
+        if isinstance(self._policy.decide(failure), RetryAfter):
             raise exception
-        self._forget(context)
-        self._skip(message, exception)
+        self._skip(context.message, exception)
         if context.expects_reply:
             error = getattr(exception, "error", None) or str(exception)
             raise RpcException(error) from exception
         return None
-
-    def _count_failure(self, context: FilterContext) -> int:
-        place = _place(context)
-        with self._lock:
-            failures = self._failures.pop(place, attempts_before(context.message.headers)) + 1
-            self._failures[place] = failures
-            if len(self._failures) > _REMEMBERED_MESSAGES:
-                self._failures.popitem(last=False)
-        return failures
-
-    def _forget(self, context: FilterContext) -> None:
-        with self._lock:
-            self._failures.pop(_place(context), None)
 
     def _skip(self, message: Any, exception: Exception) -> None:
         logger.warning(
@@ -172,9 +155,3 @@ class KafkaMaxRetryExceptionFilter:
                 message.partition,
                 message.offset,
             )
-
-
-def _place(context: FilterContext) -> tuple[Any, ...]:
-    """One message as seen by one handler: several may fail on the same event."""
-    message = context.message
-    return (message.topic, message.partition, message.offset, context.handler)

@@ -8,10 +8,13 @@ from typing import Any
 import attrs
 
 from kafka_patterns.errors import BatchItemFailed, ConfigurationError, PayloadError
-from kafka_patterns.server.dispatcher import Dispatcher
+from kafka_patterns.failures.policy import RetryAfter
+from kafka_patterns.server.deferral import as_deferred, join_outcomes
+from kafka_patterns.server.dispatcher import Dispatcher, exhaust
 from kafka_patterns.server.handlers import Handler, element_annotation
 from kafka_patterns.server.invocation import Invocation, InvocationMaker
-from kafka_patterns.server.outcome import Finished, Outcome, Retry
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
+from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.work import WorkItem
 
 __all__ = ["BatchDispatcher", "BatchOutcome"]
@@ -22,19 +25,24 @@ class BatchOutcome:
     """What became of a batch.
 
     :param finished: how many of its first messages are through.
-    :param rest: what becomes of the next one; ``Finished`` if it merely runs again.
+    :param rest: what becomes of those after them.
+    :param rest_count: how many those are; what is left after them merely runs again.
     """
 
     finished: int
     rest: Outcome = attrs.field(factory=Finished)
+    rest_count: int = 0
 
 
 class BatchDispatcher:
     """Calls batch handlers; a single bad message goes the way of single events."""
 
-    def __init__(self, invocations: InvocationMaker, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, invocations: InvocationMaker, dispatcher: Dispatcher, recovery: Recovery
+    ) -> None:
         self._invocations = invocations
         self._dispatcher = dispatcher
+        self._recovery = recovery
 
     def process(self, items: Sequence[WorkItem], handler: Handler) -> BatchOutcome:
         """Work on *items*, neighbours of one partition; never raises an ``Exception``."""
@@ -42,7 +50,7 @@ class BatchDispatcher:
         invocations: list[Invocation] = []
         payloads: list[Any] = []
         for item in items:
-            item.attempt += 1
+            self._recovery.begin(item)
             invocation = self._invocations.make(
                 item, handler, _cannot_be_deferred, expects_reply=False
             )
@@ -59,20 +67,43 @@ class BatchDispatcher:
     def _call(self, invocations: list[Invocation], payloads: list[Any]) -> BatchOutcome:
         first = invocations[0]
         first.batch = invocations
-        handler = first.handler
         try:
-            first.within_middleware(
-                lambda: handler.binding.call(handler.function, payloads, first.context)
-            )
+            first.within_middleware(lambda: first.call_with(payloads, first.context))
         except BatchItemFailed as failed:
             if not 0 <= failed.index < len(invocations):
-                return self._conclude_one(first, failed)
+                return self._conclude_all(invocations, failed)
+            for invocation in invocations[failed.index + 1 :]:
+                invocation.item.attempt -= 1  # its turn did not come
             one = self._conclude_one(invocations[failed.index], failed.cause_or_itself)
-            return BatchOutcome(failed.index + one.finished, one.rest)
+            return attrs.evolve(one, finished=failed.index + one.finished)
         except Exception as error:  # noqa: BLE001  handlers may raise anything
-            one = self._conclude_one(first, error)
-            return one if isinstance(one.rest, Retry) else BatchOutcome(len(invocations))
+            return self._conclude_all(invocations, error)
         return BatchOutcome(len(invocations))
+
+    def _conclude_all(self, invocations: list[Invocation], error: Exception) -> BatchOutcome:
+        """The batch failed as a whole: those whose tries are over are given up together."""
+        first = invocations[0]
+        try:
+            exhaust(first.filter(error))
+        except Exception as remaining:  # noqa: BLE001  filters may raise anything
+            first.log_failure(remaining)
+            return self._recover(invocations, remaining)
+        return BatchOutcome(len(invocations))
+
+    def _recover(self, invocations: list[Invocation], error: Exception) -> BatchOutcome:
+        given_up: list[Deferred] = []
+        for count, invocation in enumerate(invocations):
+            invocation.wrong_call = invocations[0].wrong_call
+            decision = self._recovery.decide(invocation, error)
+            if isinstance(decision, RetryAfter):
+                if not count:
+                    return BatchOutcome(0, RetryLater(error, decision.seconds))
+                break  # it came later than those before it, and has tries left
+            outcome = self._recovery.give_up(invocation, error, decision.reason)
+            if isinstance(outcome, (RetryLater, Stop)):
+                return BatchOutcome(0, outcome)
+            given_up.append(as_deferred(outcome))
+        return BatchOutcome(0, join_outcomes(given_up, Finished()), len(given_up))
 
     def _conclude_one(self, invocation: Invocation, error: Exception) -> BatchOutcome:
         """Filters and the policy for unreadable payloads, as for a single event."""
@@ -81,9 +112,7 @@ class BatchDispatcher:
             raise error
 
         outcome = self._dispatcher.conclude_event(invocation, fail)
-        if isinstance(outcome, Finished):
-            return BatchOutcome(1)
-        return BatchOutcome(0, outcome)
+        return BatchOutcome(0, outcome, 1)
 
 
 def _cannot_be_deferred(invocation: Invocation, _produce: Any) -> Outcome:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka_patterns.errors import KafkaPatternsError
-from kafka_patterns.server.outcome import Deferred, Finished, Outcome
+from kafka_patterns.server.outcome import Deferred, Outcome, worse
 
-__all__ = ["Acknowledgement", "join_acknowledgements"]
+__all__ = ["Acknowledgement", "as_deferred", "join_outcomes"]
 
 
 class Acknowledgement:
@@ -70,7 +70,14 @@ class Acknowledgement:
             listener(outcome)
 
 
-def join_acknowledgements(waiting: Sequence[Acknowledgement], so_far: Outcome) -> Deferred:
+def as_deferred(outcome: Outcome) -> Deferred:
+    """An outcome that is known already, in the form of one that is not."""
+    if isinstance(outcome, Deferred):
+        return outcome
+    return Deferred(lambda listener: listener(outcome))
+
+
+def join_outcomes(waiting: Sequence[Deferred], so_far: Outcome) -> Deferred:
     """An outcome that is known once all of *waiting* are settled.
 
     :param so_far: the outcome of the handlers that are through.
@@ -82,15 +89,17 @@ def join_acknowledgements(waiting: Sequence[Acknowledgement], so_far: Outcome) -
     def when_settled(listener: Callable[[Outcome], None]) -> None:
         def settled(outcome: Outcome) -> None:
             nonlocal left, worst
+            if isinstance(outcome, Deferred):
+                outcome.when_settled(settled)
+                return
             with lock:
                 left -= 1
-                if isinstance(worst, Finished):
-                    worst = outcome
+                worst = worse(worst, outcome)
                 last = left == 0
             if last:
                 listener(worst)
 
-        for acknowledgement in waiting:
-            acknowledgement.when_settled(settled)
+        for deferred in waiting:
+            deferred.when_settled(settled)
 
     return Deferred(when_settled)

@@ -13,17 +13,16 @@ from typing import Any
 from kafka_patterns import headers
 from kafka_patterns.consuming.inherited import CLOCK_SKEW_SECONDS, inherited_deadline
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import KafkaRetriableException
-from kafka_patterns.failures.rpc_error import error_object
 from kafka_patterns.server.context import read_deadline
-from kafka_patterns.server.deferral import Acknowledgement, join_acknowledgements
+from kafka_patterns.server.deferral import join_outcomes
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Conclude, Invocation, InvocationMaker
-from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Retry, Stop
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, worse
+from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import NoReplies, Replier, Replies, ReplyAddress, read_address
 from kafka_patterns.server.work import WorkItem
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "exhaust"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
 
@@ -31,7 +30,7 @@ logger = logging.getLogger("kafka_patterns.dispatcher")
 class Dispatcher:
     """Works on one message at a time, in as many threads as there are workers.
 
-    :param on_poison: what an event's unreadable payload leads to.
+    :param recovery: says what becomes of a message whose handler failed.
     :param skip_expired: whether requests whose callers wait no longer are skipped.
     :param reply_settled: told when the last reply to a request is settled.
     :param still_wanted: whether replies of an item are worth sending again.
@@ -42,8 +41,8 @@ class Dispatcher:
         invocations: InvocationMaker,
         replier: Replier,
         timers: Timers,
+        recovery: Recovery,
         *,
-        on_poison: str,
         skip_expired: bool,
         reply_settled: Callable[[WorkItem], None],
         still_wanted: Callable[[WorkItem], bool],
@@ -51,7 +50,7 @@ class Dispatcher:
         self._invocations = invocations
         self._replier = replier
         self._timers = timers
-        self._on_poison = on_poison
+        self._recovery = recovery
         self._skip_expired = skip_expired
         self._reply_settled = reply_settled
         self._still_wanted = still_wanted
@@ -62,7 +61,7 @@ class Dispatcher:
             return self._process(item)
 
     def _process(self, item: WorkItem) -> Outcome:
-        item.attempt += 1
+        self._recovery.begin(item)
         handler = item.route.message
         address = read_address(item.record)
         if handler is None or address is None:
@@ -107,34 +106,29 @@ class Dispatcher:
     def _run_events(self, item: WorkItem, handlers: Sequence[Handler]) -> Outcome:
         """Call each handler that is not through yet; what it returns is dropped."""
         outcome: Outcome = Finished()
-        waiting: list[Acknowledgement] = []
+        waiting: list[Deferred] = []
         for handler in handlers:
             if handler in item.handled_by:
                 continue
             invocation = self._invocations.make(
                 item, handler, self.conclude_event, expects_reply=False
             )
-            ended = self._run(invocation, self.conclude_event, _exhaust)
-            if ended is None and invocation.acknowledgement is not None:
-                waiting.append(invocation.acknowledgement)
-            elif ended is not None and not isinstance(ended, Finished):
-                outcome = ended
-        return join_acknowledgements(waiting, outcome) if waiting else outcome
+            ended = self._run(invocation, self.conclude_event, exhaust)
+            if isinstance(ended, Deferred):
+                waiting.append(ended)
+            else:
+                outcome = worse(outcome, ended)
+        return join_outcomes(waiting, outcome) if waiting else outcome
 
     def conclude_event(self, invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
         """What becomes of an event, given what produces its handler's result or error."""
         try:
             try:
-                _exhaust(produce())
+                exhaust(produce())
             except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-                _exhaust(invocation.filter(error))
+                exhaust(invocation.filter(error))
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-            invocation.log_failure(error)
-            if error is not invocation.poison or self._on_poison == "hold":
-                return Retry(error)
-            if self._on_poison == "stop":
-                return Stop(error)
-            self._replier.counters.add("poison_skipped")
+            return self._recovery.after_event(invocation, error)
         invocation.item.handled_by.add(invocation.handler)
         return Finished()
 
@@ -147,10 +141,7 @@ class Dispatcher:
             return self._conclude_request(invocation, replies, produce)
 
         invocation = self._invocations.make(item, handler, conclude, expects_reply=True)
-        ended = self._run(invocation, conclude, lambda result: _send_values(result, replies))
-        if ended is None and invocation.acknowledgement is not None:
-            return Deferred(invocation.acknowledgement.when_settled)
-        return ended or Finished(reply_under_way=True)
+        return self._run(invocation, conclude, lambda result: _send_values(result, replies))
 
     def _conclude_request(
         self, invocation: Invocation, replies: Replies | NoReplies, produce: Callable[[], Any]
@@ -160,22 +151,16 @@ class Dispatcher:
                 _answer(produce(), replies)
             except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
                 _answer(invocation.filter(error), replies)
-        except KafkaRetriableException as error:
-            invocation.log_failure(error)
-            if not replies.has_values:
-                return Retry(error)
-            replies.error(error_object(error))
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-            invocation.log_failure(error)
-            replies.error(error_object(error))
+            return self._recovery.after_request(invocation, replies, error)
         return Finished(reply_under_way=True)
 
     # Both
 
     def _run(
         self, invocation: Invocation, conclude: Conclude, consume: Callable[[Any], Any]
-    ) -> Outcome | None:
-        """Call the handler; ``None`` if it returned and finishes the message later."""
+    ) -> Outcome:
+        """Call the handler, and conclude, unless it finishes the message later."""
 
         def raise_again(error: Exception) -> None:
             raise error
@@ -185,11 +170,12 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
             acknowledgement = invocation.acknowledgement
             if acknowledgement is not None and not acknowledgement.void():
-                return None  # acknowledged by another thread before the handler raised
+                # Another thread acknowledged it before the handler raised.
+                return Deferred(acknowledgement.when_settled)
             failure = error
             return conclude(invocation, lambda: raise_again(failure))
         if invocation.acknowledgement is not None:
-            return None
+            return Deferred(invocation.acknowledgement.when_settled)
         return conclude(invocation, lambda: result)
 
 
@@ -208,7 +194,7 @@ def _send_values(result: Any, replies: Replies | NoReplies) -> Any:
     return result
 
 
-def _exhaust(result: Any) -> Any:
+def exhaust(result: Any) -> Any:
     """A generator handler runs only while somebody asks for its values."""
     if isinstance(result, Iterator):
         for _ in result:

@@ -36,6 +36,7 @@ from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.processing import Books, Processor
+from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier, default_allow_reply_topic
 from kafka_patterns.server.routes import Route, Routes
 from kafka_patterns.server.watch import Watch
@@ -163,15 +164,16 @@ class Engine:
             self._books.commit_by_user,
             middleware or None,
         )
-        dispatcher = self._dispatcher(invocations, serialization, send_timeout)
+        recovery = Recovery(self._backoff(), self._counters, on_poison=self._options.run.on_poison)
+        dispatcher = self._dispatcher(invocations, recovery, serialization, send_timeout)
         processor = Processor(
             dispatcher,
-            BatchDispatcher(invocations, dispatcher),
+            BatchDispatcher(invocations, dispatcher, recovery),
             self._lanes,
             self._books,
             self._watch,
             self._counters,
-            self._backoff(),
+            recovery,
             session_seconds=self._options.consumer.session_timeout_ms / 1000,
             fatal=self._fatal,
         )
@@ -191,7 +193,11 @@ class Engine:
         )
 
     def _dispatcher(
-        self, invocations: InvocationMaker, serialization: Serialization, send_timeout: float
+        self,
+        invocations: InvocationMaker,
+        recovery: Recovery,
+        serialization: Serialization,
+        send_timeout: float,
     ) -> Dispatcher:
         replier = Replier(
             self._producer,
@@ -206,7 +212,7 @@ class Engine:
             invocations,
             replier,
             self._timers,
-            on_poison=self._options.run.on_poison,
+            recovery,
             skip_expired=self._options.run.skip_expired,
             reply_settled=self._books.release,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),

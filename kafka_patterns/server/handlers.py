@@ -15,6 +15,7 @@ import attrs
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
+from kafka_patterns.failures.policy import Retry
 from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.server.binding import Binding, bind
@@ -81,6 +82,7 @@ class HandlerMark:
     max_concurrency: int | None = None
     regex: re.Pattern[str] | None = None
     batch: Batch | None = None
+    retry: Retry | None = None
 
 
 @attrs.frozen(eq=False)
@@ -115,6 +117,7 @@ def message_pattern(
     *,
     ordering: Ordering | None = None,
     max_concurrency: int | None = None,
+    retry: Retry | None = None,
     serializer: Serializer | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
@@ -126,13 +129,23 @@ def message_pattern(
         ``key`` if that is not given either.
     :param max_concurrency: how many messages of the pattern may be worked on at once; as many
         as there are workers, if not given.
+    :param retry: tries again when it fails, before the error is answered and before the caller's
+        deadline; without it only after ``KafkaRetriableException``. Of a handler that yields
+        several replies, only before the first one.
     :param serializer: writes the replies, instead of the server's.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
-    return _marker(
-        HandlerKind.MESSAGE, pattern, ordering, max_concurrency, serializer, deserializer
+    template = HandlerMark(
+        "",
+        HandlerKind.MESSAGE,
+        ordering=ordering,
+        serializer=serializer,
+        deserializer=deserializer,
+        max_concurrency=max_concurrency,
+        retry=retry,
     )
+    return _marker(pattern, template)
 
 
 def event_pattern(
@@ -141,6 +154,7 @@ def event_pattern(
     ordering: Ordering | None = None,
     max_concurrency: int | None = None,
     batch: Batch | None = None,
+    retry: Retry | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
@@ -152,40 +166,34 @@ def event_pattern(
         as there are workers, if not given. The least of several handlers counts.
     :param batch: the handler gets a list of payloads at once, neighbours of one partition.
         :class:`~kafka_patterns.BatchItemFailed` finishes those before the failed one.
+    :param retry: how often and when to try again when it fails; for ever with the waits of
+        ``run.retry_backoff_ms``, if not given.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
     if batch is not None and ordering not in (None, "partition"):
         raise ConfigurationError("a batch handler's messages come in the order of their partition")
-    return _marker(HandlerKind.EVENT, pattern, ordering, max_concurrency, None, deserializer, batch)
+    template = HandlerMark(
+        "",
+        HandlerKind.EVENT,
+        ordering=ordering,
+        deserializer=deserializer,
+        max_concurrency=max_concurrency,
+        batch=batch,
+        retry=retry,
+    )
+    return _marker(pattern, template)
 
 
-def _marker(
-    kind: HandlerKind,
-    pattern: Any,
-    ordering: Ordering | None,
-    max_concurrency: int | None,
-    serializer: Serializer | None,
-    deserializer: Deserializer | None,
-    batch: Batch | None = None,
-) -> Callable[[Function], Function]:
-    if ordering not in _ORDERINGS:
-        raise ConfigurationError(
-            f"ordering {ordering!r} is not one of 'partition', 'key' and 'unordered'"
-        )
-    if max_concurrency is not None and (type(max_concurrency) is not int or max_concurrency < 1):
-        raise ConfigurationError(f"max_concurrency {max_concurrency!r} is not an int from 1")
+def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Function]:
+    """Marks a function with *template*, once for each of the patterns."""
+    _check(template)
     patterns = pattern if isinstance(pattern, (list, tuple)) else [pattern]
     marks = [
-        HandlerMark(
-            _topic_or_text(one),
-            kind,
-            ordering,
-            serializer,
-            deserializer,
-            max_concurrency,
-            one if isinstance(one, re.Pattern) else None,
-            batch,
+        attrs.evolve(
+            template,
+            pattern=_topic_or_text(one),
+            regex=one if isinstance(one, re.Pattern) else None,
         )
         for one in patterns
     ]
@@ -205,6 +213,18 @@ def _marker(
         return function
 
     return mark
+
+
+def _check(mark: HandlerMark) -> None:
+    if mark.ordering not in _ORDERINGS:
+        raise ConfigurationError(
+            f"ordering {mark.ordering!r} is not one of 'partition', 'key' and 'unordered'"
+        )
+    maximum = mark.max_concurrency
+    if maximum is not None and (type(maximum) is not int or maximum < 1):
+        raise ConfigurationError(f"max_concurrency {maximum!r} is not an int from 1")
+    if mark.retry is not None and not isinstance(mark.retry, Retry):
+        raise ConfigurationError(f"retry {mark.retry!r} is not a policy: write Retry(...)")
 
 
 def _topic_or_text(pattern: Any) -> str:

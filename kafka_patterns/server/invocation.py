@@ -10,6 +10,7 @@ import attrs
 
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import PayloadError
+from kafka_patterns.failures.causes import Cause, is_wrong_call
 from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
 from kafka_patterns.failures.rpc_error import is_expected
 from kafka_patterns.message import IncomingMessage, Record
@@ -39,6 +40,7 @@ class Invocation:
     :param expects_reply: whether what the handler returns is sent.
     :param value: what the deserializer made of the payload.
     :param poison: why the payload could not be read, once that is known.
+    :param wrong_call: how the handler's signature refused the call.
     :param acknowledgement: set if the handler finishes the message later.
     :param batch: all invocations of a batch handler's call, on the first of them.
     """
@@ -50,6 +52,7 @@ class Invocation:
     expects_reply: bool
     value: Any = None
     poison: PayloadError | None = None
+    wrong_call: TypeError | None = None
     acknowledgement: Acknowledgement | None = None
     batch: Sequence[Invocation] = ()
     _filters_asked: bool = False
@@ -160,7 +163,23 @@ class Invocation:
         :raises PayloadError: if the payload cannot be read, or is not what it asks for.
         """
         payload = self.payload(self.handler.binding.annotation)
-        return self.handler.binding.call(self.handler.function, payload, self.context)
+        return self.call_with(payload, self.context)
+
+    def call_with(self, payload: Any, context: KafkaContext) -> Any:
+        """Call the handler's function."""
+        function = self.handler.function
+        try:
+            return self.handler.binding.call(function, payload, context)
+        except TypeError as error:
+            if is_wrong_call(error, function):
+                self.wrong_call = error
+            raise
+
+    def cause(self, error: BaseException) -> Cause:
+        """What kind of failure *error* is, which this call raised."""
+        if error is self.poison:
+            return Cause.UNREADABLE
+        return Cause.WRONG_CALL if error is self.wrong_call else Cause.HANDLER
 
     def payload(self, annotation: Any) -> Any:
         """The payload as *annotation* asks.
@@ -188,7 +207,7 @@ class Invocation:
             raise error
         return chosen.catch(error, self.context)
 
-    def log_failure(self, error: Exception) -> None:
+    def log_failure(self, error: BaseException) -> None:
         """Say which handler failed where; with a traceback if it did not mean to."""
         record = self.item.record
         logger.log(

@@ -8,7 +8,6 @@ is out of the queue until then.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from itertools import islice
@@ -153,7 +152,7 @@ class Lanes(Generic[Item]):
             hold = lane.holds
             self._waiting.add(lane)
             self._tell_idle()
-        self._timers.at(time.monotonic() + delay, lambda: self._wake(lane, hold))
+        self._timers.after(delay, lambda: self._wake(lane, hold))
 
     def _tell_idle(self) -> None:
         if not self._running:

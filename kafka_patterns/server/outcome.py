@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Deferred", "Finished", "Outcome", "Retry", "Stop"]
+__all__ = ["Deferred", "Finished", "Outcome", "RetryLater", "Stop", "worse"]
 
 
 @attrs.frozen
@@ -17,17 +17,19 @@ class Finished:
 
 
 @attrs.frozen
-class Retry:
-    """Deliver the record again, after the backoff."""
+class RetryLater:
+    """Deliver the record again, in so many seconds."""
 
     error: BaseException
+    seconds: float
 
 
 @attrs.frozen
 class Stop:
-    """Stop the server: ``run.on_poison`` is ``stop``."""
+    """Stop the server: ``run.on_poison`` is ``stop``; until then the record waits."""
 
     error: BaseException
+    seconds: float
 
 
 @attrs.frozen
@@ -40,4 +42,13 @@ class Deferred:
     when_settled: Callable[[Callable[[Outcome], None]], None]
 
 
-Outcome = Finished | Retry | Stop | Deferred
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """What becomes of a record that two handlers ended differently: no try comes too early."""
+    if isinstance(one, Stop) or isinstance(other, Finished):
+        return one
+    if isinstance(one, RetryLater) and isinstance(other, RetryLater):
+        return max(one, other, key=lambda outcome: outcome.seconds)
+    return other
+
+
+Outcome = Finished | RetryLater | Stop | Deferred

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.server.batches import BatchDispatcher, BatchOutcome
 from kafka_patterns.server.commits import Committer
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import Ledger
-from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Retry, Stop
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Stop
+from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 
 __all__ = ["Books", "Processor"]
-
-logger = logging.getLogger("kafka_patterns.processing")
 
 _CONTACT_SECONDS = 0.1
 _COMMIT_SECONDS = 30.0
@@ -96,7 +93,7 @@ class Processor:
         books: Books,
         watch: Watch,
         counters: Counters,
-        backoff: ExponentialBackoff,
+        recovery: Recovery,
         *,
         session_seconds: float,
         fatal: Callable[[BaseException], None],
@@ -107,7 +104,7 @@ class Processor:
         self._books = books
         self._watch = watch
         self._counters = counters
-        self._backoff = backoff
+        self._recovery = recovery
         self._session_seconds = session_seconds
         self._fatal = fatal
 
@@ -128,14 +125,10 @@ class Processor:
         self._watch.begin(item)
         try:
             outcome = self._dispatcher.process(item)
-        except BaseException as error:  # a handler may raise SystemExit; the worker stays
-            logger.exception("a handler raised %s", type(error).__name__)
-            outcome = Retry(error)
+        except BaseException as error:  # noqa: BLE001  a handler may raise SystemExit
+            outcome = self._recovery.after_crash(item, error)
         self._watch.end(item)
-        if isinstance(outcome, Deferred):
-            outcome.when_settled(lambda settled: self._settle(item, settled))
-        else:
-            self._settle(item, outcome)
+        self._settle(item, outcome)
 
     def _work_on_batch(self, first: WorkItem, handler: Handler) -> None:
         """Work on *first* and what follows it, once enough came or it waited long enough."""
@@ -149,23 +142,36 @@ class Processor:
         self._watch.begin(first)
         try:
             outcome = self._batches.process(items, handler)
-        except BaseException as error:  # a handler may raise SystemExit; the worker stays
-            logger.exception("a batch handler raised %s", type(error).__name__)
-            outcome = BatchOutcome(0, Retry(error))
+        except BaseException as error:  # noqa: BLE001  a handler may raise SystemExit
+            outcome = BatchOutcome(0, self._recovery.after_crash(first, error))
         self._watch.end(first)
-        self._counters.add("handled", outcome.finished)
-        for item in items[: outcome.finished]:
+        self._settle_batch(items, outcome.finished, outcome.rest, outcome.rest_count)
+
+    def _settle_batch(
+        self, items: Sequence[WorkItem], finished: int, rest: Outcome, rest_count: int
+    ) -> None:
+        if isinstance(rest, Deferred):
+            rest.when_settled(
+                lambda settled: self._settle_batch(items, finished, settled, rest_count)
+            )
+            return
+        if isinstance(rest, Finished):
+            finished += rest_count
+        self._counters.add("handled", finished)
+        for item in items[:finished]:
             self._books.release(item)
-        if isinstance(outcome.rest, Finished):
-            self._lanes.done(first, outcome.finished)
+        if isinstance(rest, Finished):
+            self._lanes.done(items[0], finished)
             return
         self._counters.add("failed")
-        delay = self._backoff.seconds(items[outcome.finished].attempt)
-        self._lanes.hold(first, delay, done=outcome.finished)
-        if isinstance(outcome.rest, Stop):
-            self._fatal(outcome.rest.error)
+        self._lanes.hold(items[0], rest.seconds, done=finished)
+        if isinstance(rest, Stop):
+            self._fatal(rest.error)
 
     def _settle(self, item: WorkItem, outcome: Outcome) -> None:
+        if isinstance(outcome, Deferred):
+            outcome.when_settled(lambda settled: self._settle(item, settled))
+            return
         if isinstance(outcome, Finished):
             self._counters.add("handled")
             if not outcome.reply_under_way:
@@ -174,6 +180,6 @@ class Processor:
             self._lanes.done(item)
             return
         self._counters.add("failed")
-        self._lanes.hold(item, self._backoff.seconds(item.attempt))
+        self._lanes.hold(item, outcome.seconds)
         if isinstance(outcome, Stop):
             self._fatal(outcome.error)

@@ -20,6 +20,7 @@ from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
+from kafka_patterns.failures.policy import Retry
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
@@ -123,6 +124,7 @@ class ServerKafka:
         *,
         ordering: Ordering | None = None,
         max_concurrency: int | None = None,
+        retry: Retry | None = None,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
@@ -135,6 +137,7 @@ class ServerKafka:
                 pattern,
                 ordering=ordering,
                 max_concurrency=max_concurrency,
+                retry=retry,
                 serializer=serializer,
                 deserializer=deserializer,
             )
@@ -147,6 +150,7 @@ class ServerKafka:
         ordering: Ordering | None = None,
         max_concurrency: int | None = None,
         batch: Batch | None = None,
+        retry: Retry | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for events on *pattern*.
@@ -159,6 +163,7 @@ class ServerKafka:
                 ordering=ordering,
                 max_concurrency=max_concurrency,
                 batch=batch,
+                retry=retry,
                 deserializer=deserializer,
             )
         )

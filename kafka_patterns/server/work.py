@@ -18,6 +18,7 @@ __all__ = ["WorkItem"]
 class WorkItem:
     """A record, the epoch it belongs to, and how often it was tried.
 
+    :param first_tried: when its first try began, in monotonic seconds.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
 
@@ -26,4 +27,5 @@ class WorkItem:
     route: Route
     attempt: int = 0
     arrived: float = attrs.field(factory=time.monotonic)
+    first_tried: float | None = None
     handled_by: set[Any] = attrs.field(factory=set)

@@ -85,7 +85,7 @@ class TestBackoff:
     def test_wait_stays_between_the_bounds(self, initial, growth, multiplier, failures) -> None:
         backoff = ExponentialBackoff(initial, initial * growth, multiplier, jitter=0.2)
 
-        wait = backoff.seconds(failures)
+        wait = backoff(failures)
 
         assert initial * 0.8 <= wait <= initial * growth * 1.2
 
@@ -93,19 +93,19 @@ class TestBackoff:
     def test_waits_without_jitter_never_shrink(self, failures) -> None:
         backoff = ExponentialBackoff(0.3, 30, 2.0, jitter=0)
 
-        assert backoff.seconds(failures) <= backoff.seconds(failures + 1) <= 30
+        assert backoff(failures) <= backoff(failures + 1) <= 30
 
     def test_waits_double_up_to_the_maximum(self) -> None:
         backoff = ExponentialBackoff(0.3, 2.0, jitter=0)
 
-        waits = [backoff.seconds(failures) for failures in range(1, 6)]
+        waits = [backoff(failures) for failures in range(1, 6)]
 
         assert waits == pytest.approx([0.3, 0.6, 1.2, 2.0, 2.0])
 
     def test_jitter_spreads_the_waits(self) -> None:
         backoff = ExponentialBackoff(1.0, 30)
 
-        assert len({backoff.seconds(1) for _ in range(20)}) > 1
+        assert len({backoff(1) for _ in range(20)}) > 1
 
 
 class TestAttempts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
+from kafka_patterns.failures.attempts import attempts_before
 from kafka_patterns.failures.filters import (
     KafkaMaxRetryExceptionFilter,
     check_filters,
@@ -34,7 +34,7 @@ class Filter:
 class Context:
     message: IncomingMessage
     expects_reply: bool = False
-    handler: str = "handle"
+    attempt: int = 1
 
 
 def context(offset: int = 0, *, headers: dict[str, Any] | None = None, **more: Any) -> Context:
@@ -139,9 +139,10 @@ class TestChoice:
 def deliveries(chosen: KafkaMaxRetryExceptionFilter, where: Context) -> int:
     """How often the message is delivered until the filter ends it."""
     failure = ValueError("again")
+    before = attempts_before(where.message.headers)
     for delivery in range(1, 1000):
         try:
-            chosen.catch(failure, where)
+            chosen.catch(failure, attrs.evolve(where, attempt=before + delivery))
         except ValueError:
             continue
         return delivery
@@ -165,20 +166,6 @@ class TestMaxRetry:
         where = context(headers={"retryCount": value})
 
         assert deliveries(KafkaMaxRetryExceptionFilter(2), where) == 3
-
-    def test_messages_are_counted_apart(self) -> None:
-        chosen = KafkaMaxRetryExceptionFilter(1)
-        with pytest.raises(ValueError, match="again"):
-            chosen.catch(ValueError("again"), context(1))
-
-        assert deliveries(chosen, context(2)) == 2
-
-    def test_handlers_of_one_message_are_counted_apart(self) -> None:
-        chosen = KafkaMaxRetryExceptionFilter(1)
-        with pytest.raises(ValueError, match="again"):
-            chosen.catch(ValueError("again"), context(handler="one"))
-
-        assert deliveries(chosen, context(handler="other")) == 2
 
     def test_skip_handler_gets_the_message_once(self) -> None:
         skipped: list[IncomingMessage] = []
@@ -220,7 +207,7 @@ class TestMaxRetry:
         with pytest.raises(KafkaRetriableException):
             chosen.catch(error, where)
         with pytest.raises(RpcException, match="busy"):
-            chosen.catch(error, where)
+            chosen.catch(error, attrs.evolve(where, attempt=2))
 
         assert skipped == [where.message]
 
@@ -228,27 +215,3 @@ class TestMaxRetry:
     def test_number_that_is_none_is_refused(self, retries: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_retries must be an int from 0"):
             KafkaMaxRetryExceptionFilter(retries)
-
-    def test_memory_is_bounded(self) -> None:
-        chosen = KafkaMaxRetryExceptionFilter(5)
-
-        for offset in range(10_500):
-            with pytest.raises(ValueError, match="again"):
-                chosen.catch(ValueError("again"), context(offset))
-
-        assert len(chosen._failures) == 10_000
-
-    def test_threads_count_together(self) -> None:
-        chosen = KafkaMaxRetryExceptionFilter(99)
-
-        def fail(_: int) -> bool:
-            try:
-                chosen.catch(ValueError("again"), context())
-            except ValueError:
-                return False
-            return True
-
-        with ThreadPoolExecutor(4) as threads:
-            ended = list(threads.map(fail, range(100)))
-
-        assert ended.count(True) == 1

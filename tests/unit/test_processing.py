@@ -20,6 +20,7 @@ from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import Ledger
 from kafka_patterns.server.processing import Books, Processor
+from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.server.watch import Watch
@@ -76,23 +77,24 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
         counters=counters,
     )
     books = Books(ledger, nothing, membership, nothing, auto_commit=True, threshold=None)
+    recovery = Recovery(ExponentialBackoff(0.1, 1), counters, on_poison="hold")
     dispatcher = Dispatcher(
         invocations,
         replier,
         timers,
-        on_poison="hold",
+        recovery,
         skip_expired=False,
         reply_settled=books.release,
         still_wanted=lambda item: True,
     )
     return Processor(
         dispatcher,
-        BatchDispatcher(invocations, dispatcher),
+        BatchDispatcher(invocations, dispatcher, recovery),
         lanes,
         books,
         Watch(60),
         counters,
-        ExponentialBackoff(0.1, 1),
+        recovery,
         session_seconds=10,
         fatal=print,
     )

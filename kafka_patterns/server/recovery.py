@@ -1,0 +1,126 @@
+"""What becomes of a message whose handler failed: the one place where a policy is applied."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.errors import KafkaRetriableException
+from kafka_patterns.failures.backoff import Backoff
+from kafka_patterns.failures.causes import Cause
+from kafka_patterns.failures.policy import Decision, Failure, Reason, Retry, RetryAfter
+from kafka_patterns.failures.rpc_error import error_object
+from kafka_patterns.server.invocation import Invocation
+from kafka_patterns.server.outcome import Finished, Outcome, RetryLater, Stop
+from kafka_patterns.server.replies import NoReplies, Replies
+from kafka_patterns.server.work import WorkItem
+
+__all__ = ["Recovery"]
+
+logger = logging.getLogger("kafka_patterns.recovery")
+
+
+class Recovery:
+    """Asks the policy of a handler, and does what it decides. In the workers' threads.
+
+    :param backoff: the waits where a handler has no policy of its own.
+    :param on_poison: what an event's unreadable payload leads to, if nothing else takes it.
+    :param clock: monotonic seconds.
+    :param wall_clock: seconds since 1970, by which callers tell their deadlines.
+    """
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        counters: Counters,
+        *,
+        on_poison: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._backoff = backoff
+        self._for_events = Retry(max_attempts=None, backoff=backoff)
+        self._for_requests = Retry(
+            max_attempts=None, backoff=backoff, on=(KafkaRetriableException,)
+        )
+        self._counters = counters
+        self._on_poison = on_poison
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    def begin(self, item: WorkItem) -> None:
+        """One more try of *item*."""
+        item.attempt += 1
+        if item.first_tried is None:
+            item.first_tried = self._clock()
+
+    def after_event(self, invocation: Invocation, error: Exception) -> Outcome:
+        """What becomes of an event whose handler, and filters, ended with *error*."""
+        invocation.log_failure(error)
+        decision = self.decide(invocation, error)
+        if isinstance(decision, RetryAfter):
+            return RetryLater(error, decision.seconds)
+        return self.give_up(invocation, error, decision.reason)
+
+    def after_request(
+        self, invocation: Invocation, replies: Replies | NoReplies, error: Exception
+    ) -> Outcome:
+        """What becomes of a request: it is answered with *error*, or tried again."""
+        invocation.log_failure(error)
+        if not replies.has_values:
+            decision = self.decide(invocation, error)
+            if isinstance(decision, RetryAfter):
+                return RetryLater(error, decision.seconds)
+        replies.error(error_object(error))
+        return Finished(reply_under_way=True)
+
+    def decide(self, invocation: Invocation, error: Exception) -> Decision:
+        """Ask the policy of the handler. One that fails itself counts as one that waits."""
+        context, item = invocation.context, invocation.item
+        own = invocation.handler.mark.retry
+        default = self._for_requests if context.expects_reply else self._for_events
+        # Without a policy that was chosen, a caller's patience is no reason to drop a request.
+        deadline = None if own is None else context.deadline
+        started = item.first_tried
+        failure = Failure(
+            error=error,
+            attempt=context.attempt,
+            elapsed=0.0 if started is None else self._clock() - started,
+            cause=invocation.cause(error),
+            expects_reply=context.expects_reply,
+            time_left=None if deadline is None else deadline - self._wall_clock(),
+        )
+        try:
+            return (own or default).decide(failure)
+        except Exception:
+            logger.exception("the retry policy of handler %s failed", invocation.handler.name)
+            return RetryAfter(self._backoff(item.attempt))
+
+    def give_up(self, invocation: Invocation, error: Exception, reason: Reason) -> Outcome:
+        """An event is not tried again, for *reason*."""
+        item, handler = invocation.item, invocation.handler
+        if reason is Reason.HOPELESS:
+            if invocation.cause(error) is not Cause.UNREADABLE or self._on_poison == "hold":
+                # Nobody said that it may be dropped: it waits for whoever mends the code.
+                return RetryLater(error, self._backoff(item.attempt))
+            if self._on_poison == "stop":
+                return Stop(error, self._backoff(item.attempt))
+            self._counters.add("poison_skipped")
+        else:
+            self._counters.add("given_up")
+            logger.error(
+                "%s[%d] offset %d is given up by handler %s after %d attempts: %s",
+                *item.record[:3],
+                handler.name,
+                item.attempt,
+                reason.value,
+            )
+        item.handled_by.add(handler)
+        return Finished()
+
+    def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
+        """What becomes of a message whose handler raised what is no ``Exception``."""
+        logger.error("a handler raised %s", type(error).__name__, exc_info=error)
+        return RetryLater(error, self._backoff(max(1, item.attempt)))

@@ -1,0 +1,198 @@
+"""The working parts of a server, without a broker, in a time that the test moves on."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.errors import SendFailed
+from kafka_patterns.failures.backoff import exponential
+from kafka_patterns.message import (
+    EncodedMessage,
+    HeaderPairs,
+    OffsetAndMetadata,
+    Record,
+    RecordMetadata,
+    TopicPartition,
+)
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.server.batches import BatchDispatcher
+from kafka_patterns.server.dispatcher import Dispatcher
+from kafka_patterns.server.handlers import make_handler, marks_of
+from kafka_patterns.server.invocation import InvocationMaker
+from kafka_patterns.server.lanes import Lanes
+from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.processing import Books, Processor
+from kafka_patterns.server.recovery import Recovery
+from kafka_patterns.server.replies import Replier
+from kafka_patterns.server.routes import Route, Routes
+from kafka_patterns.server.watch import Watch
+from kafka_patterns.server.work import WorkItem
+
+WALL = 1_700_000_000.0
+"""The wall clock when the fake time is 0."""
+
+
+class FakeTime:
+    """A clock and timers; nothing happens unless the test moves it on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def wall_clock(self) -> float:
+        return WALL + self.now
+
+    def after(self, delay: float, function: Callable[[], object]) -> None:
+        heapq.heappush(self._due, (self.now + delay, next(self._order), function))
+
+    def at(self, due: float, function: Callable[[], object]) -> None:
+        self.after(max(0.0, due - time.monotonic()), function)
+
+    def move_on(self) -> bool:
+        """Go to the next timer and run it; ``False`` if there is none."""
+        if not self._due:
+            return False
+        self.now, _, function = heapq.heappop(self._due)
+        function()
+        return True
+
+
+class FakeProducer:
+    """Takes what is sent, unless the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, EncodedMessage]] = []
+        self.refuse: Callable[[str, EncodedMessage], SendFailed | None] = lambda *_: None
+
+    def send(self, topic: str, message: EncodedMessage, *, timeout: float) -> Future[Any]:
+        future: Future[Any] = Future()
+        error = self.refuse(topic, message)
+        if error is None:
+            self.sent.append((topic, message))
+            future.set_result(RecordMetadata(topic, 0, len(self.sent), 0))
+        else:
+            future.set_exception(error)
+        return future
+
+    def partitions(self, topic: str) -> list[int]:
+        return [0]
+
+
+class InContact:
+    """A membership whose coordinator has just answered."""
+
+    seconds_since_contact = 0.0
+
+
+class ServerInFakeTime:
+    """Handlers, lanes and books; the test feeds records and moves the time on."""
+
+    def __init__(self, *handlers: Callable[..., Any], on_poison: str = "hold") -> None:
+        self.time = FakeTime()
+        self.producer = FakeProducer()
+        self.counters = Counters()
+        self.routes = Routes()
+        for function in handlers:
+            for mark in marks_of(function):
+                self.routes.add(make_handler(mark, function))
+        timers: Any = self.time
+        nothing: Any = None
+        membership: Any = InContact()
+        self.ledger = Ledger(1000, 10**6)
+        self.lanes: Lanes[WorkItem] = Lanes(timers)
+        self._assigned: dict[TopicPartition, AssignedPartition] = {}
+        books = Books(self.ledger, nothing, membership, nothing, auto_commit=True, threshold=None)
+        invocations = InvocationMaker(
+            Serialization(None, None), nothing, nothing, (), commit=lambda item: None
+        )
+        producer: Any = self.producer
+        replier = Replier(
+            producer,
+            Serialization(None, None),
+            timers,
+            allow=lambda topic: True,
+            is_own=lambda topic: False,
+            send_timeout=1,
+            counters=self.counters,
+        )
+        self.recovery = Recovery(
+            exponential(1, maximum=8, jitter=0),
+            self.counters,
+            on_poison=on_poison,
+            clock=self.time.clock,
+            wall_clock=self.time.wall_clock,
+        )
+        dispatcher = Dispatcher(
+            invocations,
+            replier,
+            timers,
+            self.recovery,
+            skip_expired=False,
+            reply_settled=books.release,
+            still_wanted=lambda item: True,
+        )
+        self.fatal: list[BaseException] = []
+        self._processor = Processor(
+            dispatcher,
+            BatchDispatcher(invocations, dispatcher, self.recovery),
+            self.lanes,
+            books,
+            Watch(60),
+            self.counters,
+            self.recovery,
+            session_seconds=10,
+            fatal=self.fatal.append,
+        )
+
+    def feed(self, topic: str, *values: bytes | None, headers: HeaderPairs | None = None) -> None:
+        """Records of partition 0 of *topic*, all in one lane."""
+        route = self.routes.get(topic)
+        assert route is not None
+        assigned = self._assigned.get(TopicPartition(topic, 0))
+        if assigned is None:
+            assigned = self.ledger.open(TopicPartition(topic, 0), OffsetAndMetadata(0))
+            self._assigned[assigned.partition] = assigned
+        first = assigned.tracker.next_offset
+        records = [
+            Record(topic, 0, first + index, 1_600_000_000_000, b"key", value, headers or [])
+            for index, value in enumerate(values)
+        ]
+        new = self.ledger.accept(assigned, records)
+        self.lanes.put([(topic, WorkItem(record, assigned, route)) for record in new])
+
+    def run(self, until: float = 1e9) -> None:
+        """Work, and move the time on, until nothing is left to do or it is *until*."""
+        self._work()
+        while self.time.now <= until and self.time.move_on():
+            self._work()
+
+    def _work(self) -> None:
+        worked = True
+        while worked:
+            worked = False
+            marker: Any = WorkItem(NO_RECORD, NOBODY, NO_ROUTE)
+            self.lanes.put([(None, marker)])
+            while (item := self.lanes.take()) is not marker:
+                assert item is not None
+                self._processor.work(item)
+                worked = True
+            self.lanes.done(item)
+
+    def position(self, topic: str) -> int:
+        """What may be committed."""
+        return self.ledger.positions()[TopicPartition(topic, 0)]
+
+
+NO_RECORD: Any = None
+NOBODY: Any = None
+NO_ROUTE = Route("nowhere")
