@@ -43,6 +43,7 @@ from kafka_patterns.errors import (
 )
 from kafka_patterns.failures.backoff import exponential, fixed
 from kafka_patterns.failures.database_store import DatabaseStore
+from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.filters import (
     ExceptionFilter,
@@ -100,6 +101,7 @@ __all__ = [
     "ConfigurationError",
     "CurrentMessageMiddleware",
     "DatabaseStore",
+    "DeadLetter",
     "DeadLetterRecord",
     "Deserializer",
     "ExceptionFilter",

@@ -179,6 +179,7 @@ class SendFailed(RequestError):
         connection lost after the send), ``False`` if it certainly is not.
     :param retriable: whether sending it again may help; not if the broker refuses it for
         what it is.
+    :param too_large: whether it was refused for its size.
     :param results: for a batch, one entry per message in the order given: the
         acknowledged position, or the error of that message.
     """
@@ -189,11 +190,13 @@ class SendFailed(RequestError):
         *,
         outcome_unknown: bool = False,
         retriable: bool = False,
+        too_large: bool = False,
         results: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.retriable = retriable
+        self.too_large = too_large
         self.results = list(results)
 
 

@@ -37,6 +37,7 @@ DLT_ORIGINAL_TOPIC: Final = "kafka_dlt-original-topic"
 DLT_ORIGINAL_PARTITION: Final = "kafka_dlt-original-partition"
 DLT_ORIGINAL_OFFSET: Final = "kafka_dlt-original-offset"
 DLT_ORIGINAL_TIMESTAMP: Final = "kafka_dlt-original-timestamp"
+DLT_ORIGINAL_TIMESTAMP_TYPE: Final = "kafka_dlt-original-timestamp-type"
 DLT_ORIGINAL_CONSUMER_GROUP: Final = "kafka_dlt-original-consumer-group"
 DLT_EXCEPTION_FQCN: Final = "kafka_dlt-exception-fqcn"
 DLT_EXCEPTION_CAUSE_FQCN: Final = "kafka_dlt-exception-cause-fqcn"
@@ -52,6 +53,16 @@ REPLAYED_FROM: Final = "kafka_patterns-replayed-from"
 """The dead letter that was replayed: ``topic/partition/offset``."""
 REPLAY_COUNT: Final = "kafka_patterns-replays"
 """How often this message was replayed, in decimal digits."""
+DLT_EXCEPTION_NAMES: Final = frozenset(
+    {
+        DLT_EXCEPTION_FQCN,
+        DLT_EXCEPTION_CAUSE_FQCN,
+        DLT_EXCEPTION_MESSAGE,
+        DLT_EXCEPTION_STACKTRACE,
+    }
+)
+TIMESTAMP_TYPES: Final = {0: "CreateTime", 1: "LogAppendTime"}
+NO_TIMESTAMP_TYPE: Final = "NoTimestampType"
 
 IS_DISPOSED_VALUE: Final = b"\x00"
 REPLY_TOPIC_SUFFIX: Final = ".reply"

@@ -71,20 +71,26 @@ class Message:
 
 @attrs.frozen(kw_only=True)
 class EncodedMessage:
-    """A message as the wire takes it: bytes or null everywhere."""
+    """A message as the wire takes it: bytes or null everywhere.
+
+    :param partition_is_wish: whether a partition that the topic does not have gives way to the
+        one that the key decides; otherwise such a message is refused.
+    """
 
     value: bytes | None
     key: bytes | None
     headers: HeaderPairs
     partition: int | None = None
     timestamp: int | None = None
+    partition_is_wish: bool = False
 
 
 class Record(NamedTuple):
     """A record as it was fetched: raw bytes, nothing parsed.
 
     ``headers`` is a list of pairs, for names repeat and values may be null.
-    ``timestamp`` is in milliseconds since 1970.
+    ``timestamp`` is in milliseconds since 1970; ``timestamp_type`` is 0 if the producer set it,
+    1 if the broker did.
     """
 
     topic: str
@@ -94,6 +100,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: HeaderPairs
+    timestamp_type: int = 0
 
     @property
     def topic_partition(self) -> TopicPartition:

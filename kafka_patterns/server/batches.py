@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import attrs
@@ -46,6 +47,11 @@ class BatchDispatcher:
 
     def process(self, items: Sequence[WorkItem], handler: Handler) -> BatchOutcome:
         """Work on *items*, neighbours of one partition; never raises an ``Exception``."""
+        parting = list(takewhile(lambda item: _is_parting(item, handler), items))
+        if parting:
+            left = [item for item in parting if handler in item.given_up]
+            buried = [as_deferred(self._recovery.bury(item, handler)) for item in left]
+            return BatchOutcome(0, join_outcomes(buried, Finished()), len(parting))
         annotation = element_annotation(handler)
         invocations: list[Invocation] = []
         payloads: list[Any] = []
@@ -113,6 +119,11 @@ class BatchDispatcher:
 
         outcome = self._dispatcher.conclude_event(invocation, fail)
         return BatchOutcome(0, outcome, 1)
+
+
+def _is_parting(item: WorkItem, handler: Handler) -> bool:
+    """Whether *handler* is not called for *item* again, be its dead letter acknowledged or not."""
+    return handler in item.given_up or handler in item.handled_by
 
 
 def _cannot_be_deferred(invocation: Invocation, _produce: Any) -> Outcome:

@@ -71,6 +71,8 @@ class Dispatcher:
         if handler is not None and self._is_expired(item):
             self._replier.counters.add("requests_expired")
             return Finished()
+        if handler is not None and handler in item.given_up:
+            return self._recovery.bury(item, handler)  # it was answered before
         replies = self._replies(item, handler, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
@@ -110,15 +112,19 @@ class Dispatcher:
         for handler in handlers:
             if handler in item.handled_by:
                 continue
-            invocation = self._invocations.make(
-                item, handler, self.conclude_event, expects_reply=False
-            )
-            ended = self._run(invocation, self.conclude_event, exhaust)
+            if handler in item.given_up:
+                ended = self._recovery.bury(item, handler)
+            else:
+                ended = self._run_event(item, handler)
             if isinstance(ended, Deferred):
                 waiting.append(ended)
             else:
                 outcome = worse(outcome, ended)
         return join_outcomes(waiting, outcome) if waiting else outcome
+
+    def _run_event(self, item: WorkItem, handler: Handler) -> Outcome:
+        invocation = self._invocations.make(item, handler, self.conclude_event, expects_reply=False)
+        return self._run(invocation, self.conclude_event, exhaust)
 
     def conclude_event(self, invocation: Invocation, produce: Callable[[], Any]) -> Outcome:
         """What becomes of an event, given what produces its handler's result or error."""

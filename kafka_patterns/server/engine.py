@@ -28,6 +28,7 @@ from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.assignor import StickyPolicy
 from kafka_patterns.server.batches import BatchDispatcher
 from kafka_patterns.server.commits import Committer
+from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.group import GroupDecisions
@@ -75,6 +76,7 @@ class Engine:
         run = options.run
         self._options = options
         self._routes = routes
+        self._group_id = group_id
         self._name = name
         self._group_id = group_id
         self._fatal = fatal
@@ -134,6 +136,7 @@ class Engine:
         )
         self._pool: WorkerPool[WorkItem] | None = None
         self._producer: Any = None
+        self._dead_letters: DeadLetters | None = None
 
     def start(
         self,
@@ -164,7 +167,15 @@ class Engine:
             self._books.commit_by_user,
             middleware or None,
         )
-        recovery = Recovery(self._backoff(), self._counters, on_poison=self._options.run.on_poison)
+        self._dead_letters = DeadLetters(
+            self._producer, self._group_id, self._counters, send_timeout=send_timeout
+        )
+        recovery = Recovery(
+            self._backoff(),
+            self._dead_letters,
+            self._counters,
+            on_poison=self._options.run.on_poison,
+        )
         dispatcher = self._dispatcher(invocations, recovery, serialization, send_timeout)
         processor = Processor(
             dispatcher,
@@ -270,7 +281,8 @@ class Engine:
         """How the parts fare."""
         now = time.monotonic()
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
-        error = self._decisions.last_error or self._fetcher.last_error
+        refused = None if self._dead_letters is None else self._dead_letters.last_error
+        error = refused or self._decisions.last_error or self._fetcher.last_error
         return ServerHealth(
             status=status,
             alive=self._membership.alive and self._fetcher.alive,

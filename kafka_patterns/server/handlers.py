@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
 from kafka_patterns.failures.policy import Retry
@@ -83,6 +84,7 @@ class HandlerMark:
     regex: re.Pattern[str] | None = None
     batch: Batch | None = None
     retry: Retry | None = None
+    dead_letter: DeadLetter | None = None
 
 
 @attrs.frozen(eq=False)
@@ -118,6 +120,7 @@ def message_pattern(
     ordering: Ordering | None = None,
     max_concurrency: int | None = None,
     retry: Retry | None = None,
+    dead_letter: DeadLetter | None = None,
     serializer: Serializer | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
@@ -132,6 +135,8 @@ def message_pattern(
     :param retry: tries again when it fails, before the error is answered and before the caller's
         deadline; without it only after ``KafkaRetriableException``. Of a handler that yields
         several replies, only before the first one.
+    :param dead_letter: where a request goes, beside the error reply, that is not tried again; not
+        if the error is an ``RpcException``, which is an answer.
     :param serializer: writes the replies, instead of the server's.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
@@ -144,6 +149,7 @@ def message_pattern(
         deserializer=deserializer,
         max_concurrency=max_concurrency,
         retry=retry,
+        dead_letter=dead_letter,
     )
     return _marker(pattern, template)
 
@@ -155,6 +161,7 @@ def event_pattern(
     max_concurrency: int | None = None,
     batch: Batch | None = None,
     retry: Retry | None = None,
+    dead_letter: DeadLetter | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
@@ -167,7 +174,9 @@ def event_pattern(
     :param batch: the handler gets a list of payloads at once, neighbours of one partition.
         :class:`~kafka_patterns.BatchItemFailed` finishes those before the failed one.
     :param retry: how often and when to try again when it fails; for ever with the waits of
-        ``run.retry_backoff_ms``, if not given.
+        ``run.retry_backoff_ms``, if not given; with *dead_letter* five times with these.
+    :param dead_letter: where an event goes that is not tried again, unreadable ones included;
+        without it such an event is logged and dropped, unreadable ones held.
     :param deserializer: reads the payloads, instead of the server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name.
     """
@@ -181,6 +190,7 @@ def event_pattern(
         max_concurrency=max_concurrency,
         batch=batch,
         retry=retry,
+        dead_letter=dead_letter,
     )
     return _marker(pattern, template)
 
@@ -197,6 +207,9 @@ def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Functio
         )
         for one in patterns
     ]
+    for made in marks:
+        if made.dead_letter is not None and made.regex is None:
+            made.dead_letter.check(made.pattern)
 
     def mark(function: Function) -> Function:
         target: Any = function
@@ -225,6 +238,8 @@ def _check(mark: HandlerMark) -> None:
         raise ConfigurationError(f"max_concurrency {maximum!r} is not an int from 1")
     if mark.retry is not None and not isinstance(mark.retry, Retry):
         raise ConfigurationError(f"retry {mark.retry!r} is not a policy: write Retry(...)")
+    if mark.dead_letter is not None and not isinstance(mark.dead_letter, DeadLetter):
+        raise ConfigurationError(f"dead_letter {mark.dead_letter!r}: write DeadLetter(...)")
 
 
 def _topic_or_text(pattern: Any) -> str:

@@ -29,7 +29,8 @@ class ServerHealth:
     :param running: handlers that run now.
     :param held_lanes: lanes whose first message waits for its next try.
     :param oldest_handler: the handler that has run longest.
-    :param last_error: what last went wrong with the group or with reading.
+    :param last_error: what last went wrong with the group or with reading; first of all why a dead
+        letter is refused, as long as it is.
     :param counters: what happened so far, by name.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -41,9 +42,18 @@ class Books:
     fetcher: Fetcher
     auto_commit: bool
     threshold: int | None
+    ends_lock: threading.Lock = attrs.field(factory=threading.Lock)  # guards releases_left
 
     def release(self, item: WorkItem) -> None:
-        """The item is through: finished, unless the user commits by hand."""
+        """One end of the item came: at the last it is finished, unless the user commits by hand.
+
+        Most have one; a request that becomes a dead letter has two.
+        """
+        if item.releases_left > 1:
+            with self.ends_lock:
+                item.releases_left -= 1
+                if item.releases_left:
+                    return
         self._release(item, finished=self.auto_commit)
 
     def skip(self, item: WorkItem) -> None:

@@ -10,10 +10,12 @@ from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.errors import KafkaRetriableException
 from kafka_patterns.failures.backoff import Backoff
 from kafka_patterns.failures.causes import Cause
-from kafka_patterns.failures.policy import Decision, Failure, Reason, Retry, RetryAfter
+from kafka_patterns.failures.policy import Decision, Failure, GiveUp, Reason, Retry, RetryAfter
 from kafka_patterns.failures.rpc_error import error_object
+from kafka_patterns.server.dead_letters import DeadLetters
+from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Invocation
-from kafka_patterns.server.outcome import Finished, Outcome, RetryLater, Stop
+from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
 from kafka_patterns.server.replies import NoReplies, Replies
 from kafka_patterns.server.work import WorkItem
 
@@ -34,6 +36,7 @@ class Recovery:
     def __init__(
         self,
         backoff: Backoff,
+        dead_letters: DeadLetters,
         counters: Counters,
         *,
         on_poison: str,
@@ -45,6 +48,8 @@ class Recovery:
         self._for_requests = Retry(
             max_attempts=None, backoff=backoff, on=(KafkaRetriableException,)
         )
+        self._before_dead_letters = Retry(backoff=backoff)
+        self._dead_letters = dead_letters
         self._counters = counters
         self._on_poison = on_poison
         self._clock = clock
@@ -69,18 +74,27 @@ class Recovery:
     ) -> Outcome:
         """What becomes of a request: it is answered with *error*, or tried again."""
         invocation.log_failure(error)
-        if not replies.has_values:
-            decision = self.decide(invocation, error)
-            if isinstance(decision, RetryAfter):
-                return RetryLater(error, decision.seconds)
+        decision = self.decide(invocation, error)
+        if isinstance(decision, RetryAfter) and not replies.has_values:
+            return RetryLater(error, decision.seconds)
+        item, handler = invocation.item, invocation.handler
+        if handler.mark.dead_letter is None or decision == GiveUp(Reason.ANSWER):
+            replies.error(error_object(error))
+            return Finished(reply_under_way=True)
+        item.releases_left = 2
         replies.error(error_object(error))
-        return Finished(reply_under_way=True)
+        item.given_up[handler] = error
+        return self.bury(item, handler)
 
     def decide(self, invocation: Invocation, error: Exception) -> Decision:
         """Ask the policy of the handler. One that fails itself counts as one that waits."""
         context, item = invocation.context, invocation.item
         own = invocation.handler.mark.retry
-        default = self._for_requests if context.expects_reply else self._for_events
+        default = self._for_events
+        if context.expects_reply:
+            default = self._for_requests
+        elif invocation.handler.mark.dead_letter is not None:
+            default = self._before_dead_letters
         # Without a policy that was chosen, a caller's patience is no reason to drop a request.
         deadline = None if own is None else context.deadline
         started = item.first_tried
@@ -101,6 +115,9 @@ class Recovery:
     def give_up(self, invocation: Invocation, error: Exception, reason: Reason) -> Outcome:
         """An event is not tried again, for *reason*."""
         item, handler = invocation.item, invocation.handler
+        if handler.mark.dead_letter is not None:
+            item.given_up[handler] = error
+            return self.bury(item, handler)
         if reason is Reason.HOPELESS:
             if invocation.cause(error) is not Cause.UNREADABLE or self._on_poison == "hold":
                 # Nobody said that it may be dropped: it waits for whoever mends the code.
@@ -119,6 +136,22 @@ class Recovery:
             )
         item.handled_by.add(handler)
         return Finished()
+
+    def bury(self, item: WorkItem, handler: Handler) -> Outcome:
+        """Send the dead letter of a message that *handler* gave up; again if it was refused."""
+        chosen = handler.mark.dead_letter
+        assert chosen is not None
+        ended = self._dead_letters.send(item.record, chosen, item.given_up[handler])
+
+        def outcome() -> Outcome:
+            error = ended.exception()
+            if error is not None:
+                return RetryLater(error, self._backoff(item.attempt))
+            del item.given_up[handler]
+            item.handled_by.add(handler)
+            return Finished()
+
+        return Deferred(lambda listener: ended.add_done_callback(lambda _: listener(outcome())))
 
     def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
         """What becomes of a message whose handler raised what is no ``Exception``."""

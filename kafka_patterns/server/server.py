@@ -19,6 +19,7 @@ from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.forks import begin_anew_after_fork
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
+from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
 from kafka_patterns.failures.policy import Retry
 from kafka_patterns.middleware.chain import MiddlewareChain
@@ -125,6 +126,7 @@ class ServerKafka:
         ordering: Ordering | None = None,
         max_concurrency: int | None = None,
         retry: Retry | None = None,
+        dead_letter: DeadLetter | None = None,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
@@ -138,6 +140,7 @@ class ServerKafka:
                 ordering=ordering,
                 max_concurrency=max_concurrency,
                 retry=retry,
+                dead_letter=dead_letter,
                 serializer=serializer,
                 deserializer=deserializer,
             )
@@ -151,6 +154,7 @@ class ServerKafka:
         max_concurrency: int | None = None,
         batch: Batch | None = None,
         retry: Retry | None = None,
+        dead_letter: DeadLetter | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for events on *pattern*.
@@ -164,6 +168,7 @@ class ServerKafka:
                 max_concurrency=max_concurrency,
                 batch=batch,
                 retry=retry,
+                dead_letter=dead_letter,
                 deserializer=deserializer,
             )
         )

@@ -19,6 +19,8 @@ class WorkItem:
     """A record, the epoch it belongs to, and how often it was tried.
 
     :param first_tried: when its first try began, in monotonic seconds.
+    :param given_up: the handlers whose dead letters are not acknowledged yet, and why.
+    :param releases_left: how many of its ends, such as a reply and a dead letter, are to come.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
 
@@ -29,3 +31,5 @@ class WorkItem:
     arrived: float = attrs.field(factory=time.monotonic)
     first_tried: float | None = None
     handled_by: set[Any] = attrs.field(factory=set)
+    given_up: dict[Any, BaseException] = attrs.field(factory=dict)
+    releases_left: int = 1

@@ -22,6 +22,7 @@ from kafka_patterns.message import (
 )
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
+from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.handlers import make_handler, marks_of
 from kafka_patterns.server.invocation import InvocationMaker
@@ -58,9 +59,9 @@ class FakeTime:
     def at(self, due: float, function: Callable[[], object]) -> None:
         self.after(max(0.0, due - time.monotonic()), function)
 
-    def move_on(self) -> bool:
-        """Go to the next timer and run it; ``False`` if there is none."""
-        if not self._due:
+    def move_on(self, until: float) -> bool:
+        """Go to the next timer and run it; ``False`` if there is none before *until*."""
+        if not self._due or self._due[0][0] > until:
             return False
         self.now, _, function = heapq.heappop(self._due)
         function()
@@ -125,8 +126,10 @@ class ServerInFakeTime:
             send_timeout=1,
             counters=self.counters,
         )
+        self.dead_letters = DeadLetters(producer, "payments", self.counters, send_timeout=1)
         self.recovery = Recovery(
             exponential(1, maximum=8, jitter=0),
+            self.dead_letters,
             self.counters,
             on_poison=on_poison,
             clock=self.time.clock,
@@ -173,7 +176,7 @@ class ServerInFakeTime:
     def run(self, until: float = 1e9) -> None:
         """Work, and move the time on, until nothing is left to do or it is *until*."""
         self._work()
-        while self.time.now <= until and self.time.move_on():
+        while self.time.move_on(until):
             self._work()
 
     def _work(self) -> None:

@@ -14,6 +14,7 @@ from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
+from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.handlers import make_handler, marks_of
 from kafka_patterns.server.invocation import InvocationMaker
@@ -77,7 +78,8 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
         counters=counters,
     )
     books = Books(ledger, nothing, membership, nothing, auto_commit=True, threshold=None)
-    recovery = Recovery(ExponentialBackoff(0.1, 1), counters, on_poison="hold")
+    dead_letters = DeadLetters(nothing, "group", counters, send_timeout=1)
+    recovery = Recovery(ExponentialBackoff(0.1, 1), dead_letters, counters, on_poison="hold")
     dispatcher = Dispatcher(
         invocations,
         replier,

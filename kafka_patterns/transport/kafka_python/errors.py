@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka import errors as base
 
-__all__ = ["is_fatal_for_member", "outcome_is_unknown"]
+__all__ = ["is_fatal_for_member", "is_too_large", "outcome_is_unknown"]
 
 _MAY_BE_WRITTEN = (
     base.KafkaConnectionError,
@@ -28,6 +28,11 @@ _FATAL_FOR_MEMBER = (
 def outcome_is_unknown(error: BaseException, *, was_sent: bool) -> bool:
     """Whether the record may be in the log although the send failed with *error*."""
     return was_sent or isinstance(error, _MAY_BE_WRITTEN)
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether less of it might have been taken."""
+    return isinstance(error, (base.MessageSizeTooLargeError, base.RecordListTooLargeError))
 
 
 def is_fatal_for_member(error: BaseException) -> bool:

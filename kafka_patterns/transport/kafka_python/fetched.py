@@ -79,6 +79,7 @@ class FetchedChunk:
                             record.key,
                             record.value,
                             record.headers,
+                            record.timestamp_type,
                         )
             self.next_offset = max(self.next_offset, _end(batch))
 

@@ -23,7 +23,7 @@ from kafka_patterns.errors import SendFailed
 from kafka_patterns.message import EncodedMessage, RecordMetadata
 from kafka_patterns.serialization.partitioner import partition_for_key
 from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
-from kafka_patterns.transport.kafka_python.errors import outcome_is_unknown
+from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_is_unknown
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
@@ -113,12 +113,13 @@ class KafkaProducerFace:
     def _choose(self, topic: str, message: EncodedMessage, partitions: Mapping[int, Any]) -> int:
         count = len(partitions)
         if message.partition is not None:
-            if message.partition not in partitions:
+            if message.partition in partitions:
+                return message.partition
+            if not message.partition_is_wish:
                 raise SendFailed(
                     f"topic {topic!r} has no partition {message.partition} "
                     f"(it has {count}: 0 to {count - 1})"
                 )
-            return message.partition
         if message.key is not None:
             return partition_for_key(message.key, count)
         turn = next(self._turns[topic])
@@ -241,6 +242,7 @@ def _fail(
             f"{type(error).__name__}: {error}" + (f" ({why})" if why else ""),
             outcome_unknown=unknown,
             retriable=unknown or bool(getattr(error, "retriable", False)),
+            too_large=is_too_large(error),
         )
         failure.__cause__ = error
         error = failure

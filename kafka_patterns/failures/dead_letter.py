@@ -1,0 +1,151 @@
+"""Dead letters: a given-up message as it was, with headers that say why. Pure.
+
+The added headers are those of Spring's ``DeadLetterPublishingRecoverer``, in its encodings:
+texts as UTF-8, the partition as 4 bytes and offset and timestamp as 8 bytes, big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+import traceback
+
+import attrs
+
+from kafka_patterns import headers
+from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
+from kafka_patterns.patterns import validate_topic_name
+
+__all__ = ["DeadLetter"]
+
+_CUT = b"... "
+
+
+@attrs.frozen(kw_only=True)
+class DeadLetter:
+    """Where a message goes that is given up, and what is said about the failure.
+
+    It goes there with its key, value and headers as they were. Its offset is not committed
+    before the broker has it; while the broker refuses it, its lane waits.
+
+    :param topic: the topic; ``<topic of the message>-dlt``, if not given.
+    :param partition: the partition; that of the message, if not given. If the topic has no such
+        partition, the key decides.
+    :param include_message: whether the exception's text goes with it; it may give away data.
+    :param include_trace: whether the stack trace goes with it; without the exception's text, if
+        ``include_message`` is off.
+    :param max_trace_bytes: bytes of the text and of the trace at most, each; of a trace the end
+        is kept.
+    :raises ConfigurationError: for a name, partition or bound that cannot be.
+    """
+
+    topic: str | None = None
+    partition: int | None = None
+    include_message: bool = True
+    include_trace: bool = True
+    max_trace_bytes: int = 10_000
+
+    def __attrs_post_init__(self) -> None:
+        if self.topic is not None:
+            validate_topic_name(self.topic)
+        for name, least in (("partition", 0), ("max_trace_bytes", 1)):
+            number = getattr(self, name)
+            if number is not None and (type(number) is not int or number < least):
+                raise ConfigurationError(f"DeadLetter.{name} {number!r} is not an int from {least}")
+
+    def check(self, topic: str) -> None:
+        """Refuse to send the dead letters of *topic* in a circle.
+
+        :raises ConfigurationError: if they would go to *topic*, or it holds dead letters and
+            no other topic is named.
+        """
+        if self.topic is None and topic.endswith(headers.DEAD_LETTER_TOPIC_SUFFIX):
+            raise ConfigurationError(
+                f"{topic!r} holds dead letters: name the topic of theirs, DeadLetter(topic=...)"
+            )
+        destination = self.destination(topic)
+        validate_topic_name(destination)
+        if destination == topic:
+            raise ConfigurationError(f"the dead letters of {topic!r} would go to it again")
+
+    def destination(self, topic: str) -> str:
+        """The topic for the dead letters of *topic*."""
+        return self.topic or topic + headers.DEAD_LETTER_TOPIC_SUFFIX
+
+    def letters(self, record: Record, error: BaseException, group: str) -> list[EncodedMessage]:
+        """The dead letter of *record* in its forms: in full, without the trace, and bare.
+
+        Bare is what remains for a topic that takes no more than the message itself.
+
+        :param group: the group that gives it up.
+        """
+        kept = [pair for pair in record.headers if pair[0] not in headers.DLT_EXCEPTION_NAMES]
+        trace = self._trace(error) if self.include_trace else []
+        about = [*kept, *_origin(record, group), *self._exception(error)]
+        forms = [[*about, *trace], about, record.headers] if trace else [about, record.headers]
+        return [
+            EncodedMessage(
+                value=record.value,
+                key=record.key,
+                headers=pairs,
+                partition=record.partition if self.partition is None else self.partition,
+                partition_is_wish=True,
+            )
+            for pairs in forms
+        ]
+
+    def _exception(self, error: BaseException) -> HeaderPairs:
+        pairs: HeaderPairs = [(headers.DLT_EXCEPTION_FQCN, class_name(error).encode())]
+        if error.__cause__ is not None:
+            cause = class_name(error.__cause__)
+            pairs.append((headers.DLT_EXCEPTION_CAUSE_FQCN, cause.encode()))
+        if self.include_message:
+            text = _text(error).encode("utf-8", "replace")
+            pairs.append((headers.DLT_EXCEPTION_MESSAGE, _first(text, self.max_trace_bytes)))
+        return pairs
+
+    def _trace(self, error: BaseException) -> HeaderPairs:
+        if self.include_message:
+            lines = traceback.format_exception(error)
+        else:
+            lines = [*traceback.format_tb(error.__traceback__), class_name(error)]
+        text = "".join(lines).encode("utf-8", "replace")
+        return [(headers.DLT_EXCEPTION_STACKTRACE, _last(text, self.max_trace_bytes))]
+
+
+def _origin(record: Record, group: str) -> HeaderPairs:
+    kind = headers.TIMESTAMP_TYPES.get(record.timestamp_type, headers.NO_TIMESTAMP_TYPE)
+    return [
+        (headers.DLT_ORIGINAL_TOPIC, record.topic.encode()),
+        (headers.DLT_ORIGINAL_PARTITION, struct.pack(">i", record.partition)),
+        (headers.DLT_ORIGINAL_OFFSET, struct.pack(">q", record.offset)),
+        (headers.DLT_ORIGINAL_TIMESTAMP, struct.pack(">q", record.timestamp)),
+        (headers.DLT_ORIGINAL_TIMESTAMP_TYPE, kind.encode()),
+        (headers.DLT_ORIGINAL_CONSUMER_GROUP, group.encode()),
+    ]
+
+
+def class_name(error: BaseException) -> str:
+    """The full name of an exception's class, as ``builtins.ValueError``."""
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  an exception's own text may fail, and must not lose a message
+        return "<the text of the exception could not be made>"
+
+
+def _first(text: bytes, size: int) -> bytes:
+    if len(text) <= size:
+        return text
+    return text[:size].decode("utf-8", "ignore").encode()
+
+
+def _last(text: bytes, size: int) -> bytes:
+    if len(text) <= size:
+        return text
+    kept = text[-max(0, size - len(_CUT)) :].decode("utf-8", "ignore").encode()
+    return (_CUT + kept)[:size]
