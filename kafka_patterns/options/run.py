@@ -38,6 +38,8 @@ class RunOptions:
         reading pauses.
     :param max_in_flight_bytes: bytes held at most, in equal parts for the partitions: half for
         messages, half for what is fetched and waits for room. A larger message passes alone.
+    :param max_waiting: messages held beside those while they wait for one of their key that is
+        tried again, and half as many bytes as `max_in_flight_bytes`; past that, reading pauses.
     :param on_poison: what becomes of a record that cannot be decoded. `hold`: retried for
         ever, its lane waits; `skip`: finished and counted; `stop`: the server stops.
     :param rebalance_timeout_ms: how long handlers of partitions that leave may go on; less
@@ -67,6 +69,7 @@ class RunOptions:
     max_in_flight_bytes: int = option(
         67_108_864, integer(1, INT64_MAX), unit="bytes", maps_to="backpressure"
     )
+    max_waiting: int = option(10_000, integer(1), maps_to="backpressure")
     on_poison: Literal["hold", "skip", "stop"] = option(
         "hold", choice("hold", "skip", "stop"), maps_to="undecodable records"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kafka_patterns.consuming.counters import Counters
@@ -88,8 +88,15 @@ class Engine:
         self._watch = Watch(run.slow_handler_warning_ms / 1000)
         # Half of the bytes for what is held, and half for what is fetched and waits for room.
         fetched_bytes = run.max_in_flight_bytes // 2
-        self._ledger = Ledger(run.max_in_flight, run.max_in_flight_bytes - fetched_bytes)
-        self._lanes: Lanes[WorkItem] = Lanes(self._timers, lambda item: item.route.limit)
+        self._ledger = Ledger(
+            run.max_in_flight, run.max_in_flight_bytes - fetched_bytes, run.max_waiting
+        )
+        self._lanes: Lanes[WorkItem] = Lanes(
+            self._timers,
+            lambda item: item.route.limit,
+            set_aside=self._set_aside,
+            take_back=self._take_back,
+        )
         self._fetcher = Fetcher(
             lambda: transport.reader(fetched_bytes), self, self._admin, f"{name}-fetcher"
         )
@@ -307,6 +314,12 @@ class Engine:
     def _free(self, item: WorkItem) -> None:
         self._books.free(item)
 
+    def _set_aside(self, items: Iterable[WorkItem]) -> None:
+        self._books.set_aside(items)
+
+    def _take_back(self, items: Iterable[WorkItem]) -> None:
+        self._books.take_back(items)
+
     # RecordSink: the fetcher's thread
 
     def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
@@ -326,8 +339,12 @@ class Engine:
             self._skip(token, route, others)
             new = [r for r in new if not is_for_another_group(r, self._group_id)]
         ordering = route.ordering(self._options.run.ordering)
+        others_pass = ordering != "partition"
         self._lanes.put(
-            [(_lane_key(token, record, ordering), WorkItem(record, token, route)) for record in new]
+            [
+                (_lane_key(token, record, ordering), WorkItem(record, token, route, others_pass))
+                for record in new
+            ]
         )
 
     def passed(self, partition: TopicPartition, token: AssignedPartition, offset: int) -> None:

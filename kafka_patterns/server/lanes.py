@@ -30,6 +30,8 @@ class _Lane(Generic[Item]):
     items: deque[Item] = attrs.field(factory=deque)
     active: int = 0  # how many of them, from the head on, are being worked on
     wake_at: int | None = None
+    failing: bool = False  # its head is tried again and again
+    aside: int = 0  # how many that do not run, from the head on, are set aside
     holds: int = 0  # so far; a timer ends the hold it was set for, and no later one
 
 
@@ -47,13 +49,22 @@ class Lanes(Generic[Item]):
 
     :param timers: wakes lanes whose item waits for its next try.
     :param limit_of: the limit that the items of a lane run under, if there is one.
+    :param set_aside: told of items that wait in a lane whose head failed.
+    :param take_back: told of those of them that run, or are dropped. Both must not call back.
     """
 
     def __init__(
-        self, timers: Timers, limit_of: Callable[[Item], Limit | None] = lambda _: None
+        self,
+        timers: Timers,
+        limit_of: Callable[[Item], Limit | None] = lambda _: None,
+        *,
+        set_aside: Callable[[Iterable[Item]], object] = lambda _: None,
+        take_back: Callable[[Iterable[Item]], object] = lambda _: None,
     ) -> None:
         self._timers = timers
         self._limit_of = limit_of
+        self._set_aside = set_aside
+        self._take_back = take_back
         # Workers block in this queue alone: a condition would cost each of them several locks.
         self._ready: SimpleQueue[_Lane[Item] | None] = SimpleQueue()
         self._lock = threading.Lock()  # guards everything below
@@ -75,6 +86,9 @@ class Lanes(Generic[Item]):
                     self._lanes[lane.key] = lane
                     self._ready.put(lane)
                 lane.items.append(item)
+                if lane.failing:
+                    lane.aside += 1
+                    self._set_aside((item,))
                 if lane.wake_at is not None and len(lane.items) >= lane.wake_at:
                     self._wake_locked(lane)
 
@@ -96,6 +110,9 @@ class Lanes(Generic[Item]):
                 elif lane.limit is None or self._may_run(lane, lane.limit):
                     item = lane.items[0]
                     lane.active = 1
+                    if lane.aside:
+                        lane.aside -= 1
+                        self._take_back((item,))
                     self._running[item] = lane
                     return item
 
@@ -124,12 +141,16 @@ class Lanes(Generic[Item]):
             lane = self._running[item]
             gathered = list(islice(lane.items, count))
             lane.active = len(gathered)
+            back = min(lane.aside, lane.active - 1)
+            lane.aside -= back
+            self._take_back(gathered[1 : 1 + back])
             return gathered
 
     def done(self, item: Item, count: int = 1) -> None:
         """*item* is worked off, and *count* - 1 after it: the next of its lane may run."""
         with self._lock:
             lane = self._stop_running(item)
+            lane.failing = False
             _drop_first(lane, count)
             if lane.items:
                 self._ready.put(lane)
@@ -138,21 +159,44 @@ class Lanes(Generic[Item]):
             if self._frozen:
                 self._tell_idle()
 
-    def hold(self, item: Item, delay: float, *, done: int = 0, wake_at: int | None = None) -> None:
+    def hold(
+        self,
+        item: Item,
+        delay: float,
+        *,
+        done: int = 0,
+        wake_at: int | None = None,
+        failed: bool = False,
+    ) -> None:
         """The head of *item*'s lane runs again after *delay* seconds.
+
+        :param failed: whether it failed: until it is worked off, its lane waits aside.
 
         :param done: how many items, from *item* on, are worked off.
         :param wake_at: with that many items the lane does not wait any longer.
         """
         with self._lock:
+            ran = self._running[item].active - done
             lane = self._stop_running(item)
             _drop_first(lane, done)
+            lane.failing = failed
+            self._wait_aside(lane, ran)
             lane.wake_at = wake_at
             lane.holds += 1
             hold = lane.holds
             self._waiting.add(lane)
             self._tell_idle()
         self._timers.after(delay, lambda: self._wake(lane, hold))
+
+    def _wait_aside(self, lane: _Lane[Item], ran: int) -> None:
+        """Those that *ran* stand again before those that are aside, if any, and so join them."""
+        before, behind = list(islice(lane.items, ran)), lane.aside + ran
+        if lane.failing:
+            self._set_aside([*before, *islice(lane.items, behind, None)])
+            lane.aside = len(lane.items)
+        elif lane.aside:
+            self._set_aside(before)
+            lane.aside = behind
 
     def _tell_idle(self) -> None:
         if not self._running:
@@ -175,10 +219,18 @@ class Lanes(Generic[Item]):
         with self._lock:
             for lane in list(self._lanes.values()):
                 keep: deque[Item] = deque()
+                kept_aside = 0
                 for index, item in enumerate(lane.items):
-                    stays = index < lane.active or not is_stale(item)
-                    (keep if stays else dropped).append(item)
+                    is_aside = 0 <= index - lane.active < lane.aside
+                    if index < lane.active or not is_stale(item):
+                        keep.append(item)
+                        kept_aside += is_aside
+                    else:
+                        dropped.append(item)
+                        if is_aside:
+                            self._take_back((item,))
                 lane.items = keep
+                lane.aside = kept_aside
                 if not keep:
                     del self._lanes[lane.key]
                     self._waiting.discard(lane)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import attrs
@@ -32,6 +32,8 @@ class AssignedPartition:
     lost: bool = False
     held: int = 0
     held_bytes: int = 0
+    aside: int = 0
+    aside_bytes: int = 0
     refused: bool = False
 
 
@@ -52,12 +54,16 @@ class Ledger:
     :param max_records: records that may be held at once, shared fairly by the partitions.
     :param max_bytes: bytes of key and value that may be held at once, shared alike; the last
         record of each partition may pass its part.
+    :param max_waiting: records that may be held beside them, shared alike, while they wait for
+        one that is tried again; of bytes as many as *max_bytes*.
     """
 
-    def __init__(self, max_records: int, max_bytes: int) -> None:
+    def __init__(self, max_records: int, max_bytes: int, max_waiting: int = 10_000) -> None:
         self._lock = threading.Lock()  # guards everything below, and the partitions in it
         self._records = Budget(max_records)
         self._bytes = Budget(max_bytes)
+        self._waiting = Budget(max_waiting)
+        self._waiting_bytes = Budget(max_bytes)
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._refused = 0  # how many of the partitions are
         self._finished_since_commit = 0
@@ -79,6 +85,8 @@ class Ledger:
         open_now = self._partitions.values()
         self._records.share_among([assigned.held for assigned in open_now])
         self._bytes.share_among([assigned.held_bytes for assigned in open_now])
+        self._waiting.share_among([assigned.aside for assigned in open_now])
+        self._waiting_bytes.share_among([assigned.aside_bytes for assigned in open_now])
 
     def close(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
         """End the epoch of *partitions*; returns those that were open."""
@@ -111,6 +119,11 @@ class Ledger:
             if assigned.refused:
                 return Room(0, 0)
             room = Room(self._records.left(assigned.held), self._bytes.left(assigned.held_bytes))
+            if assigned.aside:
+                room = Room(
+                    min(room.records, self._waiting.left(assigned.aside)),
+                    min(room.bytes, self._waiting_bytes.left(assigned.aside_bytes)),
+                )
             if room.records and room.bytes:
                 return room
             assigned.refused = True
@@ -136,6 +149,32 @@ class Ledger:
             self._records.change(assigned.held, held)
             self._bytes.change(assigned.held_bytes, held_bytes)
         assigned.held, assigned.held_bytes = held, held_bytes
+
+    def set_aside(self, held: Iterable[tuple[AssignedPartition, Record]]) -> bool:
+        """*held* wait for one that failed; ``True`` if partitions wait for the room this made."""
+        with self._lock:
+            for assigned, record in held:
+                self._hold(assigned, -1, -record.size)
+                self._keep_aside(assigned, 1, record.size)
+            return self._refused > 0 and self._admit()
+
+    def take_back(self, aside: Iterable[tuple[AssignedPartition, Record]]) -> None:
+        """*aside* wait no longer; they are held like others again."""
+        with self._lock:
+            for assigned, record in aside:
+                self._keep_aside(assigned, -1, -record.size)
+                self._hold(assigned, 1, record.size)
+
+    def _keep_aside(self, assigned: AssignedPartition, records: int, size: int) -> None:
+        """So many more wait aside, or fewer."""
+        aside, aside_bytes = assigned.aside + records, assigned.aside_bytes + size
+        if assigned.lost:
+            self._waiting.give_back(-records)
+            self._waiting_bytes.give_back(-size)
+        else:
+            self._waiting.change(assigned.aside, aside)
+            self._waiting_bytes.change(assigned.aside_bytes, aside_bytes)
+        assigned.aside, assigned.aside_bytes = aside, aside_bytes
 
     def passed(self, assigned: AssignedPartition, offset: int) -> None:
         """There is no record below *offset* that was not delivered."""
@@ -167,16 +206,19 @@ class Ledger:
 
     def _admit(self) -> bool:
         """Give room to those that were refused, if there is enough; whether any got some."""
-        records, size = self._records.part // 2, self._bytes.part // 2
-        ready = [
-            assigned
-            for assigned in self._partitions.values()
-            if assigned.refused and assigned.held <= records and assigned.held_bytes <= size
-        ]
+        ready = [p for p in self._partitions.values() if p.refused and self._is_half_empty(p)]
         for assigned in ready:
             assigned.refused = False
         self._refused -= len(ready)
         return bool(ready)
+
+    def _is_half_empty(self, assigned: AssignedPartition) -> bool:
+        return (
+            assigned.held <= self._records.part // 2
+            and assigned.held_bytes <= self._bytes.part // 2
+            and assigned.aside <= self._waiting.part // 2
+            and assigned.aside_bytes <= self._waiting_bytes.part // 2
+        )
 
     def committable(self) -> dict[AssignedPartition, OffsetAndMetadata]:
         """The positions, with what is finished behind them, that changed since the last commit."""
@@ -206,4 +248,4 @@ class Ledger:
     def held(self) -> int:
         """Records held: queued, running, or waiting for their reply's acknowledgement."""
         with self._lock:
-            return sum(assigned.held for assigned in self._partitions.values())
+            return sum(assigned.held + assigned.aside for assigned in self._partitions.values())

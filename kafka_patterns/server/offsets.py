@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 
 from kafka_patterns.consuming.offset_map import Run
@@ -23,8 +23,8 @@ class OffsetTracker:
 
     def __init__(self, start: int, finished: Iterable[Run] = ()) -> None:
         self._next = start
-        self._delivered: deque[int] = deque()
-        self._finished: set[int] = set()
+        # In the order of delivery, so ascending; what is finished leaves no trace but a gap.
+        self._unfinished: OrderedDict[int, None] = OrderedDict()
         self._earlier: deque[Run] = deque(finished)
 
     def deliver(self, offset: int) -> bool:
@@ -34,13 +34,12 @@ class OffsetTracker:
         """
         if offset < self._next:
             return False
-        self._delivered.append(offset)
         self._next = offset + 1
         while self._earlier and self._earlier[0][1] <= offset:
             self._earlier.popleft()
         if self._earlier and self._earlier[0][0] <= offset:
-            self.finish(offset)
             return False
+        self._unfinished[offset] = None
         return True
 
     def skip_to(self, offset: int) -> None:
@@ -49,19 +48,13 @@ class OffsetTracker:
 
     def finish(self, offset: int) -> bool:
         """A record is finished; ``True`` if the position moved. Again is no harm."""
-        if offset < self.position:
-            return False  # before: a handler may commit its message and then return
-        self._finished.add(offset)
-        moved = False
-        while self._delivered and self._delivered[0] in self._finished:
-            self._finished.discard(self._delivered.popleft())
-            moved = True
-        return moved
+        moves = offset == self.position
+        return self._unfinished.pop(offset, offset) is None and moves
 
     @property
     def position(self) -> int:
         """The next offset to read for somebody who takes over: what may be committed."""
-        return self._delivered[0] if self._delivered else self._next
+        return next(iter(self._unfinished), self._next)
 
     @property
     def next_offset(self) -> int:
@@ -71,24 +64,17 @@ class OffsetTracker:
     @property
     def unfinished(self) -> int:
         """How many delivered records are not finished."""
-        return len(self._delivered) - len(self._finished)
+        return len(self._unfinished)
 
     def finished_runs(self) -> Iterator[Run]:
         """What is finished above the position, ascending; holes count as finished."""
-        first: int | None = None
-        after = 0
-        if self._finished:
-            for offset in self._delivered:
-                if offset not in self._finished:
-                    if first is not None:
-                        yield (first, after)
-                    first = None
-                    continue
-                if first is None:
-                    first = offset
-                after = offset + 1
-            if first is not None:
-                yield (first, after)
+        after: int | None = None
+        for offset in self._unfinished:
+            if after is not None and after < offset:
+                yield (after, offset)
+            after = offset + 1
+        if after is not None and after < self._next:
+            yield (after, self._next)
         for start, end in self._earlier:
             if end > self._next:
                 yield (max(start, self._next), end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -75,6 +75,18 @@ class Books:
         if self.threshold is not None and finished >= self.threshold:
             self.committer.hurry()
             self.membership.wake()
+
+    def set_aside(self, items: Iterable[WorkItem]) -> None:
+        """The items wait for a failing one: they make room for others of their partition.
+
+        Not where the whole partition waits: there are no others then.
+        """
+        if self.ledger.set_aside((i.assigned, i.record) for i in items if i.lets_others_pass):
+            self.fetcher.wake()
+
+    def take_back(self, items: Iterable[WorkItem]) -> None:
+        """The items do not wait aside any longer."""
+        self.ledger.take_back((i.assigned, i.record) for i in items if i.lets_others_pass)
 
     def commit_by_user(self, item: WorkItem) -> None:
         """Finish the item and commit, waiting for it.
@@ -174,7 +186,7 @@ class Processor:
             self._lanes.done(items[0], finished)
             return
         self._counters.add("failed")
-        self._lanes.hold(items[0], rest.seconds, done=finished)
+        self._lanes.hold(items[0], rest.seconds, done=finished, failed=True)
         if isinstance(rest, Stop):
             self._fatal(rest.error)
 
@@ -190,6 +202,6 @@ class Processor:
             self._lanes.done(item)
             return
         self._counters.add("failed")
-        self._lanes.hold(item, outcome.seconds)
+        self._lanes.hold(item, outcome.seconds, failed=True)
         if isinstance(outcome, Stop):
             self._fatal(outcome.error)

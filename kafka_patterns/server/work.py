@@ -18,6 +18,7 @@ __all__ = ["WorkItem"]
 class WorkItem:
     """A record, the epoch it belongs to, and how often it was tried.
 
+    :param lets_others_pass: whether others of its partition go on while it is tried again.
     :param first_tried: when its first try began, in monotonic seconds.
     :param given_up: the handlers whose dead letters are not acknowledged yet, and why.
     :param releases_left: how many of its ends, such as a reply and a dead letter, are to come.
@@ -27,6 +28,7 @@ class WorkItem:
     record: Record
     assigned: AssignedPartition
     route: Route
+    lets_others_pass: bool = False
     attempt: int = 0
     arrived: float = attrs.field(factory=time.monotonic)
     first_tried: float | None = None

@@ -8,7 +8,13 @@ import time
 
 import pytest
 
-from kafka_patterns import KafkaContext, KafkaRetriableException, RpcException, TopicPartition
+from kafka_patterns import (
+    KafkaContext,
+    KafkaRetriableException,
+    Message,
+    RpcException,
+    TopicPartition,
+)
 from tests.integration.peers import PATIENCE, Peers
 from tests.integration.wire import CORRELATION_ID, ERROR, IS_DISPOSED, Wire
 from tests.support.waiting import eventually
@@ -272,3 +278,57 @@ def test_stop_interrupts_the_wait_for_the_next_try(peers: Peers, wire: Wire):
         assert time.monotonic() - started < 5
 
     assert tries == ["hero"]
+
+
+def test_backlog_of_a_failing_key_keeps_no_other_key_waiting(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    run = {"max_in_flight": 20, "ordering": "key", "retry_backoff_max_ms": 20}
+    server = peers.server(run=run)
+    others, failing, mended = [], [], threading.Event()
+
+    @server.event_pattern(topic)
+    def entered(event, context: KafkaContext):
+        if context.message.key != "bad":
+            others.append(event)
+        elif not mended.is_set():
+            raise KafkaRetriableException("not yet")
+        else:
+            failing.append(event)
+
+    with server, peers.client() as client:
+        # Five times as many as may be in flight, of the failing key alone.
+        for number in range(100):
+            client.emit(topic, Message(key="bad", value=number))
+            client.emit(topic, Message(key=f"good-{number}", value=number))
+        eventually(lambda: len(others) == 100)
+        assert server.health().in_flight == 100
+        assert wire.committed(server.group_id, topic) == {0: 0}
+
+        mended.set()
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 200})
+
+    assert failing == list(map(str, range(100)))
+
+
+def test_reading_pauses_when_too_many_wait_for_a_failing_key(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    run = {"max_in_flight": 4, "max_waiting": 10, "ordering": "key", "retry_backoff_max_ms": 20}
+    server = peers.server(run=run)
+    handled, mended = [], threading.Event()
+
+    @server.event_pattern(topic)
+    def entered(event, context: KafkaContext):
+        if not mended.is_set():
+            raise KafkaRetriableException("not yet")
+        handled.append(event)
+
+    with server, peers.client() as client:
+        for number in range(50):
+            client.emit(topic, Message(key="bad", value=number))
+        eventually(lambda: server.health().in_flight >= 10)
+        assert server.health().in_flight <= 14
+
+        mended.set()
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 50})
+
+    assert handled == list(map(str, range(50)))

@@ -71,6 +71,7 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "run.ordering": ("key", {}),
     "run.max_in_flight": (7, {}),
     "run.max_in_flight_bytes": (7, {}),
+    "run.max_waiting": (7, {}),
     "run.on_poison": ("skip", {}),
     "run.rebalance_timeout_ms": (7, {}),
     "run.stop_timeout_ms": (7, {}),

@@ -370,3 +370,65 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
+
+
+def pairs(
+    assigned: AssignedPartition, taken: list[Record]
+) -> list[tuple[AssignedPartition, Record]]:
+    return [(assigned, one) for one in taken]
+
+
+class TestAside:
+    def test_what_waits_aside_makes_room_for_others(self) -> None:
+        ledger = Ledger(10, PLENTY, max_waiting=100)
+        hero = open_at(ledger, HERO, 0)
+        taken = hold(ledger, hero, 10)
+        assert hold(ledger, hero, 1) == []
+
+        assert ledger.set_aside(pairs(hero, taken))
+
+        assert len(hold(ledger, hero, 20)) == 10
+        assert ledger.held == 20
+
+    def test_what_waits_aside_is_bounded(self) -> None:
+        ledger = Ledger(10, PLENTY, max_waiting=15)
+        hero = open_at(ledger, HERO, 0)
+        ledger.set_aside(pairs(hero, hold(ledger, hero, 10)))
+        ledger.set_aside(pairs(hero, hold(ledger, hero, 10)))
+
+        assert ledger.held == 15
+        assert hold(ledger, hero, 1) == []
+
+    def test_bytes_of_one_partition_do_not_keep_out_another(self) -> None:
+        ledger = Ledger(100, 100)
+        hero, villain = open_at(ledger, HERO, 0), open_at(ledger, VILLAIN, 0)
+        ledger.set_aside(pairs(hero, hold(ledger, hero, 2, size=30)))
+
+        assert hold(ledger, hero, 1) == []
+        assert len(hold(ledger, villain, 1)) == 1
+
+    def test_partition_is_read_again_once_half_of_what_waited_is_worked_off(self) -> None:
+        ledger = Ledger(10, PLENTY, max_waiting=10)
+        hero = open_at(ledger, HERO, 0)
+        taken = hold(ledger, hero, 10)
+        ledger.set_aside(pairs(hero, taken))
+        assert hold(ledger, hero, 1) == []
+
+        for count, one in enumerate(taken, start=1):
+            ledger.take_back([(hero, one)])
+            assert ledger.release(hero, one) == (count == 5)
+
+        assert ledger.held == 0
+
+    def test_all_is_accounted_for_after_an_epoch_is_over(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 0)
+        taken = hold(ledger, hero, 10)
+        ledger.set_aside(pairs(hero, taken))
+        ledger.close([HERO])
+
+        ledger.take_back(pairs(hero, taken))
+        for one in taken:
+            ledger.release(hero, one)
+
+        assert (hero.held, hero.aside, hero.aside_bytes) == (0, 0, 0)

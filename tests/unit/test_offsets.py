@@ -133,4 +133,4 @@ def test_finished_twice_is_remembered_no_longer() -> None:
         tracker.finish(offset)
 
     assert tracker.unfinished == 0
-    assert not tracker._finished
+    assert not tracker._unfinished
