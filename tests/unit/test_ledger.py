@@ -416,7 +416,8 @@ class TestAside:
 
         for count, one in enumerate(taken, start=1):
             ledger.take_back([(hero, one)])
-            assert ledger.release(hero, one) == (count == 5)
+            released = ledger.release(hero, one, finished=True)
+            assert released.makes_room == (count == 5)
 
         assert ledger.held == 0
 
@@ -429,6 +430,6 @@ class TestAside:
 
         ledger.take_back(pairs(hero, taken))
         for one in taken:
-            ledger.release(hero, one)
+            ledger.release(hero, one, finished=False)
 
         assert (hero.held, hero.aside, hero.aside_bytes) == (0, 0, 0)
