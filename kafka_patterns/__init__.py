@@ -59,6 +59,7 @@ from kafka_patterns.failures.idempotency import (
 from kafka_patterns.failures.memory_store import MemoryStore
 from kafka_patterns.failures.policy import Retry
 from kafka_patterns.failures.replay import ReplayReport
+from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.message import (
     IncomingMessage,
     Message,
@@ -140,6 +141,7 @@ __all__ = [
     "RequestError",
     "RequestTimeout",
     "Retry",
+    "RetryTopics",
     "RpcException",
     "SendFailed",
     "Serializer",

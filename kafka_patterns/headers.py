@@ -61,6 +61,31 @@ DLT_EXCEPTION_NAMES: Final = frozenset(
         DLT_EXCEPTION_STACKTRACE,
     }
 )
+RETRY_ATTEMPTS: Final = "retry_topic-attempts"
+RETRY_FIRST_TIMESTAMP: Final = "retry_topic-original-timestamp"
+RETRY_DUE_TIMESTAMP: Final = "retry_topic-backoff-timestamp"
+RETRY_ORIGINAL_TOPIC: Final = "kafka_original-topic"
+RETRY_ORIGINAL_PARTITION: Final = "kafka_original-partition"
+RETRY_ORIGINAL_OFFSET: Final = "kafka_original-offset"
+RETRY_ORIGINAL_TIMESTAMP: Final = "kafka_original-timestamp"
+RETRY_ORIGINAL_TIMESTAMP_TYPE: Final = "kafka_original-timestamp-type"
+RETRY_EXCEPTION_FQCN: Final = "kafka_exception-fqcn"
+RETRY_ADDED_NAMES: Final = frozenset(
+    {
+        RETRY_ATTEMPTS,
+        RETRY_FIRST_TIMESTAMP,
+        RETRY_DUE_TIMESTAMP,
+        RETRY_ORIGINAL_TOPIC,
+        RETRY_ORIGINAL_PARTITION,
+        RETRY_ORIGINAL_OFFSET,
+        RETRY_ORIGINAL_TIMESTAMP,
+        RETRY_ORIGINAL_TIMESTAMP_TYPE,
+        RETRY_EXCEPTION_FQCN,
+        DLT_ORIGINAL_CONSUMER_GROUP,
+    }
+)
+"""What a message in a retry topic has beside its own headers: Spring's names."""
+
 TIMESTAMP_TYPES: Final = {0: "CreateTime", 1: "LogAppendTime"}
 NO_TIMESTAMP_TYPE: Final = "NoTimestampType"
 

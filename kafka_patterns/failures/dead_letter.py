@@ -13,10 +13,11 @@ import attrs
 
 from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.letter import Letter
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
 from kafka_patterns.patterns import validate_topic_name
 
-__all__ = ["DeadLetter"]
+__all__ = ["DeadLetter", "class_name"]
 
 _CUT = b"... "
 
@@ -72,7 +73,7 @@ class DeadLetter:
         """The topic for the dead letters of *topic*."""
         return self.topic or topic + headers.DEAD_LETTER_TOPIC_SUFFIX
 
-    def letters(self, record: Record, error: BaseException, group: str) -> list[EncodedMessage]:
+    def letter(self, record: Record, error: BaseException, group: str) -> Letter:
         """The dead letter of *record* in its forms: in full, without the trace, and bare.
 
         Bare is what remains for a topic that takes no more than the message itself.
@@ -83,7 +84,7 @@ class DeadLetter:
         trace = self._trace(error) if self.include_trace else []
         about = [*kept, *_origin(record, group), *self._exception(error)]
         forms = [[*about, *trace], about, record.headers] if trace else [about, record.headers]
-        return [
+        messages = [
             EncodedMessage(
                 value=record.value,
                 key=record.key,
@@ -93,6 +94,7 @@ class DeadLetter:
             )
             for pairs in forms
         ]
+        return Letter(self.destination(record.topic), tuple(messages), "dead_lettered")
 
     def _exception(self, error: BaseException) -> HeaderPairs:
         pairs: HeaderPairs = [(headers.DLT_EXCEPTION_FQCN, class_name(error).encode())]

@@ -13,7 +13,16 @@ from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, R
 from kafka_patterns.failures.backoff import Backoff, exponential
 from kafka_patterns.failures.causes import Cause
 
-__all__ = ["Decision", "Failure", "GiveUp", "Reason", "Retry", "RetryAfter"]
+__all__ = [
+    "Decision",
+    "ExceptionTypes",
+    "Failure",
+    "GiveUp",
+    "Reason",
+    "Retry",
+    "RetryAfter",
+    "exception_types",
+]
 
 _DEFAULT_BACKOFF = exponential(0.2, maximum=30, jitter=0.2)
 
@@ -68,7 +77,8 @@ class GiveUp:
 Decision = RetryAfter | GiveUp
 
 
-def _types(value: Any) -> ExceptionTypes:
+def exception_types(value: Any) -> ExceptionTypes:
+    """One type or several, as a tuple."""
     return tuple(value) if isinstance(value, (tuple, list, set, frozenset)) else (value,)
 
 
@@ -96,8 +106,8 @@ class Retry:
 
     max_attempts: int | None = 5
     backoff: Backoff = _DEFAULT_BACKOFF
-    on: ExceptionTypes = attrs.field(default=(), converter=_types)
-    unless: ExceptionTypes = attrs.field(default=(), converter=_types)
+    on: ExceptionTypes = attrs.field(default=(), converter=exception_types)
+    unless: ExceptionTypes = attrs.field(default=(), converter=exception_types)
     retry_if: Callable[[Any], bool] | None = None
     max_elapsed: float | None = None
 

@@ -49,7 +49,7 @@ class BatchDispatcher:
         """Work on *items*, neighbours of one partition; never raises an ``Exception``."""
         parting = list(takewhile(lambda item: _is_parting(item, handler), items))
         if parting:
-            left = [item for item in parting if handler in item.given_up]
+            left = [item for item in parting if handler in item.letters]
             buried = [as_deferred(self._recovery.bury(item, handler)) for item in left]
             return BatchOutcome(0, join_outcomes(buried, Finished()), len(parting))
         annotation = element_annotation(handler)
@@ -123,7 +123,7 @@ class BatchDispatcher:
 
 def _is_parting(item: WorkItem, handler: Handler) -> bool:
     """Whether *handler* is not called for *item* again, be its dead letter acknowledged or not."""
-    return handler in item.given_up or handler in item.handled_by
+    return handler in item.letters or handler in item.handled_by
 
 
 def _cannot_be_deferred(invocation: Invocation, _produce: Any) -> Outcome:

@@ -71,7 +71,7 @@ class Dispatcher:
         if handler is not None and self._is_expired(item):
             self._replier.counters.add("requests_expired")
             return Finished()
-        if handler is not None and handler in item.given_up:
+        if handler is not None and handler in item.letters:
             return self._recovery.bury(item, handler)  # it was answered before
         replies = self._replies(item, handler, address)
         if handler is None:
@@ -112,7 +112,7 @@ class Dispatcher:
         for handler in handlers:
             if handler in item.handled_by:
                 continue
-            if handler in item.given_up:
+            if handler in item.letters:
                 ended = self._recovery.bury(item, handler)
             else:
                 ended = self._run_event(item, handler)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka_patterns.consuming.counters import Counters
@@ -17,6 +17,7 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.consuming.topics import find_missing_topics
+from kafka_patterns.errors import TransportError
 from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.failures.replay_message import is_for_another_group
@@ -28,7 +29,6 @@ from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.assignor import StickyPolicy
 from kafka_patterns.server.batches import BatchDispatcher
 from kafka_patterns.server.commits import Committer
-from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.group import GroupDecisions
@@ -36,6 +36,7 @@ from kafka_patterns.server.health import ServerHealth
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier, default_allow_reply_topic
@@ -44,7 +45,7 @@ from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.server.workers import WorkerPool
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import Room, Transport
+from kafka_patterns.transport.base import Room, Transport, Unsupported
 
 __all__ = ["Engine"]
 
@@ -52,6 +53,7 @@ logger = logging.getLogger("kafka_patterns.server")
 
 _TOPIC_PATIENCE_SECONDS = 3.0
 _CLOSE_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 
 
 class Engine:
@@ -77,6 +79,7 @@ class Engine:
         self._options = options
         self._routes = routes
         self._group_id = group_id
+        self._retry_topics = routes.open_retry_topics(group_id)
         self._name = name
         self._group_id = group_id
         self._fatal = fatal
@@ -143,7 +146,7 @@ class Engine:
         )
         self._pool: WorkerPool[WorkItem] | None = None
         self._producer: Any = None
-        self._dead_letters: DeadLetters | None = None
+        self._letters: Letters | None = None
 
     def start(
         self,
@@ -174,13 +177,12 @@ class Engine:
             self._books.commit_by_user,
             middleware or None,
         )
-        self._dead_letters = DeadLetters(
-            self._producer, self._group_id, self._counters, send_timeout=send_timeout
-        )
+        self._letters = Letters(self._producer, self._counters, send_timeout=send_timeout)
         recovery = Recovery(
             self._backoff(),
-            self._dead_letters,
+            self._letters,
             self._counters,
+            group=self._group_id,
             on_poison=self._options.run.on_poison,
         )
         dispatcher = self._dispatcher(invocations, recovery, serialization, send_timeout)
@@ -238,6 +240,7 @@ class Engine:
 
     def _find_topics(self) -> None:
         """A topic that is made after this is read from its beginning, whatever the option."""
+        self._create_topics(self._retry_topics)
         new, missing = find_missing_topics(
             self._admin, self._routes.topics, _TOPIC_PATIENCE_SECONDS, self._stopping.wait
         )
@@ -248,6 +251,16 @@ class Engine:
                 "read from their beginning once they do",
                 ", ".join(sorted(missing)),
             )
+
+    def _create_topics(self, retry_topics: Mapping[str, str]) -> None:
+        """Create retry topics with as many partitions as the topics they belong to have."""
+        for topic, first in retry_topics.items():
+            # To ask for a missing topic is to let the broker create it, with as many as it likes.
+            partitions = self._admin.partitions(first, _ANSWER_SECONDS) or (0,)
+            try:
+                self._admin.create_topic(topic, len(partitions), None, _ANSWER_SECONDS)
+            except (TransportError, Unsupported) as error:
+                logger.warning("%s; it may still be created when it is asked for", error)
 
     def stop(self, timeout: float) -> bool:
         """Drain: no more reading, running handlers finish, replies go out, commit, leave.
@@ -288,7 +301,7 @@ class Engine:
         """How the parts fare."""
         now = time.monotonic()
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
-        refused = None if self._dead_letters is None else self._dead_letters.last_error
+        refused = None if self._letters is None else self._letters.last_error
         error = refused or self._decisions.last_error or self._fetcher.last_error
         return ServerHealth(
             status=status,

@@ -17,6 +17,7 @@ from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
 from kafka_patterns.failures.policy import Retry
+from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.server.binding import Binding, bind
@@ -83,7 +84,7 @@ class HandlerMark:
     max_concurrency: int | None = None
     regex: re.Pattern[str] | None = None
     batch: Batch | None = None
-    retry: Retry | None = None
+    retry: Retry | RetryTopics | None = None
     dead_letter: DeadLetter | None = None
 
 
@@ -160,7 +161,7 @@ def event_pattern(
     ordering: Ordering | None = None,
     max_concurrency: int | None = None,
     batch: Batch | None = None,
-    retry: Retry | None = None,
+    retry: Retry | RetryTopics | None = None,
     dead_letter: DeadLetter | None = None,
     deserializer: Deserializer | None = None,
 ) -> Callable[[Function], Function]:
@@ -175,6 +176,7 @@ def event_pattern(
         :class:`~kafka_patterns.BatchItemFailed` finishes those before the failed one.
     :param retry: how often and when to try again when it fails; for ever with the waits of
         ``run.retry_backoff_ms``, if not given; with *dead_letter* five times with these.
+        :class:`~kafka_patterns.RetryTopics` let others go on meanwhile.
     :param dead_letter: where an event goes that is not tried again, unreadable ones included;
         without it such an event is logged and dropped, unreadable ones held.
     :param deserializer: reads the payloads, instead of the server's.
@@ -182,6 +184,8 @@ def event_pattern(
     """
     if batch is not None and ordering not in (None, "partition"):
         raise ConfigurationError("a batch handler's messages come in the order of their partition")
+    if isinstance(retry, RetryTopics) and dead_letter is None:
+        dead_letter = DeadLetter()
     template = HandlerMark(
         "",
         HandlerKind.EVENT,
@@ -208,6 +212,8 @@ def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Functio
         for one in patterns
     ]
     for made in marks:
+        if isinstance(made.retry, RetryTopics) and made.regex is not None:
+            raise ConfigurationError("RetryTopics need a topic by its name, not an expression")
         if made.dead_letter is not None and made.regex is None:
             made.dead_letter.check(made.pattern)
 
@@ -236,10 +242,19 @@ def _check(mark: HandlerMark) -> None:
     maximum = mark.max_concurrency
     if maximum is not None and (type(maximum) is not int or maximum < 1):
         raise ConfigurationError(f"max_concurrency {maximum!r} is not an int from 1")
-    if mark.retry is not None and not isinstance(mark.retry, Retry):
+    if isinstance(mark.retry, RetryTopics):
+        _check_retry_topics(mark)
+    elif mark.retry is not None and not isinstance(mark.retry, Retry):
         raise ConfigurationError(f"retry {mark.retry!r} is not a policy: write Retry(...)")
     if mark.dead_letter is not None and not isinstance(mark.dead_letter, DeadLetter):
         raise ConfigurationError(f"dead_letter {mark.dead_letter!r}: write DeadLetter(...)")
+
+
+def _check_retry_topics(mark: HandlerMark) -> None:
+    if mark.kind is HandlerKind.MESSAGE or mark.batch is not None:
+        raise ConfigurationError(
+            "RetryTopics are for single events: write retry=Retry(...) for requests and batches"
+        )
 
 
 def _topic_or_text(pattern: Any) -> str:

@@ -140,6 +140,10 @@ class Processor:
             # Others may own it by now. The next answer of the coordinator tells.
             self._lanes.hold(item, _CONTACT_SECONDS)
             return
+        left = self._recovery.seconds_until_due(item) if item.route.retry_level else 0
+        if left > 0:
+            self._lanes.hold(item, left)
+            return
         handler = item.route.batch_handler
         if handler is not None:
             self._work_on_batch(item, handler)

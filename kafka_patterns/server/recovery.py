@@ -11,10 +11,12 @@ from kafka_patterns.errors import KafkaRetriableException
 from kafka_patterns.failures.backoff import Backoff
 from kafka_patterns.failures.causes import Cause
 from kafka_patterns.failures.policy import Decision, Failure, GiveUp, Reason, Retry, RetryAfter
+from kafka_patterns.failures.retry_topics import RetryTopics, original, seconds_until_due
 from kafka_patterns.failures.rpc_error import error_object
-from kafka_patterns.server.dead_letters import DeadLetters
+from kafka_patterns.message import Record
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Invocation
+from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
 from kafka_patterns.server.replies import NoReplies, Replies
 from kafka_patterns.server.work import WorkItem
@@ -28,6 +30,7 @@ class Recovery:
     """Asks the policy of a handler, and does what it decides. In the workers' threads.
 
     :param backoff: the waits where a handler has no policy of its own.
+    :param group: the group that gives messages up.
     :param on_poison: what an event's unreadable payload leads to, if nothing else takes it.
     :param clock: monotonic seconds.
     :param wall_clock: seconds since 1970, by which callers tell their deadlines.
@@ -36,9 +39,10 @@ class Recovery:
     def __init__(
         self,
         backoff: Backoff,
-        dead_letters: DeadLetters,
+        letters: Letters,
         counters: Counters,
         *,
+        group: str,
         on_poison: str,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -49,8 +53,9 @@ class Recovery:
             max_attempts=None, backoff=backoff, on=(KafkaRetriableException,)
         )
         self._before_dead_letters = Retry(backoff=backoff)
-        self._dead_letters = dead_letters
+        self._letters = letters
         self._counters = counters
+        self._group = group
         self._on_poison = on_poison
         self._clock = clock
         self._wall_clock = wall_clock
@@ -66,8 +71,35 @@ class Recovery:
         invocation.log_failure(error)
         decision = self.decide(invocation, error)
         if isinstance(decision, RetryAfter):
+            retry = invocation.handler.mark.retry
+            if isinstance(retry, RetryTopics):
+                return self._pass_on(invocation, retry, error, decision.seconds)
             return RetryLater(error, decision.seconds)
         return self.give_up(invocation, error, decision.reason)
+
+    def _pass_on(
+        self, invocation: Invocation, retry: RetryTopics, error: Exception, delay: float
+    ) -> Outcome:
+        """The next try comes from the next retry topic."""
+        item, handler = invocation.item, invocation.handler
+        level = item.route.retry_level
+        topic = handler.mark.pattern
+        item.letters[handler] = retry.letter(
+            _as_it_was(item, handler),
+            error,
+            topic=retry.topics(topic, self._group)[level],
+            attempt=level + 1,
+            due=self._wall_clock() + delay,
+            group=self._group,
+        )
+        return self.bury(item, handler)
+
+    def seconds_until_due(self, item: WorkItem) -> float:
+        """How long a message of a retry topic must still wait."""
+        retry = item.route.handlers[0].mark.retry
+        assert isinstance(retry, RetryTopics)
+        longest = retry.delays[item.route.retry_level - 1]
+        return seconds_until_due(item.record, self._wall_clock(), longest)
 
     def after_request(
         self, invocation: Invocation, replies: Replies | NoReplies, error: Exception
@@ -83,13 +115,16 @@ class Recovery:
             return Finished(reply_under_way=True)
         item.releases_left = 2
         replies.error(error_object(error))
-        item.given_up[handler] = error
+        self._write_dead_letter(item, handler, error)
         return self.bury(item, handler)
 
     def decide(self, invocation: Invocation, error: Exception) -> Decision:
         """Ask the policy of the handler. One that fails itself counts as one that waits."""
         context, item = invocation.context, invocation.item
         own = invocation.handler.mark.retry
+        attempt = context.attempt
+        if isinstance(own, RetryTopics):
+            own, attempt = own.policy(), item.route.retry_level + 1
         default = self._for_events
         if context.expects_reply:
             default = self._for_requests
@@ -100,7 +135,7 @@ class Recovery:
         started = item.first_tried
         failure = Failure(
             error=error,
-            attempt=context.attempt,
+            attempt=attempt,
             elapsed=0.0 if started is None else self._clock() - started,
             cause=invocation.cause(error),
             expects_reply=context.expects_reply,
@@ -116,7 +151,7 @@ class Recovery:
         """An event is not tried again, for *reason*."""
         item, handler = invocation.item, invocation.handler
         if handler.mark.dead_letter is not None:
-            item.given_up[handler] = error
+            self._write_dead_letter(item, handler, error)
             return self.bury(item, handler)
         if reason is Reason.HOPELESS:
             if invocation.cause(error) is not Cause.UNREADABLE or self._on_poison == "hold":
@@ -138,22 +173,32 @@ class Recovery:
         return Finished()
 
     def bury(self, item: WorkItem, handler: Handler) -> Outcome:
-        """Send the dead letter of a message that *handler* gave up; again if it was refused."""
-        chosen = handler.mark.dead_letter
-        assert chosen is not None
-        ended = self._dead_letters.send(item.record, chosen, item.given_up[handler])
+        """Send what became of a message that *handler* gave up; again if it was refused."""
+        ended = self._letters.send(item.letters[handler])
 
         def outcome() -> Outcome:
             error = ended.exception()
             if error is not None:
                 return RetryLater(error, self._backoff(item.attempt))
-            del item.given_up[handler]
+            del item.letters[handler]
             item.handled_by.add(handler)
             return Finished()
 
         return Deferred(lambda listener: ended.add_done_callback(lambda _: listener(outcome())))
 
+    def _write_dead_letter(self, item: WorkItem, handler: Handler, error: Exception) -> None:
+        chosen = handler.mark.dead_letter
+        assert chosen is not None
+        item.letters[handler] = chosen.letter(_as_it_was(item, handler), error, self._group)
+
     def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
         """What becomes of a message whose handler raised what is no ``Exception``."""
         logger.error("a handler raised %s", type(error).__name__, exc_info=error)
         return RetryLater(error, self._backoff(max(1, item.attempt)))
+
+
+def _as_it_was(item: WorkItem, handler: Handler) -> Record:
+    """The record in its first topic, also where it came from a retry topic."""
+    if not item.route.retry_level:
+        return item.record
+    return original(item.record, handler.mark.pattern)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import attrs
 
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import is_own_business
 from kafka_patterns.server.handlers import Handler, HandlerKind, Ordering
 from kafka_patterns.server.lanes import Limit
@@ -17,12 +18,16 @@ __all__ = ["Route", "Routes"]
 
 @attrs.define
 class Route:
-    """The handlers of one topic: one for messages, or any number for events."""
+    """The handlers of one topic: one for messages, or any number for events.
+
+    :param retry_level: of a retry topic: which try, after the first, its messages are due for.
+    """
 
     topic: str
     message: Handler | None = None
     events: list[Handler] = attrs.field(factory=list)
     limit: Limit | None = None
+    retry_level: int = 0
 
     @property
     def handlers(self) -> list[Handler]:
@@ -37,8 +42,8 @@ class Route:
 
     def ordering(self, default: Ordering | None) -> Ordering:
         """The strictest order any of its handlers declares; by default what suits the kind."""
-        if self.batch_handler is not None:
-            return "partition"
+        if self.batch_handler is not None or self.retry_level:
+            return "partition"  # in a retry topic the first one is due first
         declared = [handler.mark.ordering for handler in self.handlers]
         fallback: Ordering = default or ("partition" if self.message is None else "key")
         wanted = {ordering or fallback for ordering in declared}
@@ -82,8 +87,35 @@ class Routes:
             raise ConfigurationError(
                 f"pattern {mark.pattern!r}: a batch handler must be its only handler"
             )
+        if len(route.events) > 1 and any(
+            isinstance(h.mark.retry, RetryTopics) for h in route.events
+        ):
+            raise ConfigurationError(
+                f"pattern {mark.pattern!r}: a handler with retry topics must be its only handler"
+            )
         maxima = [h.mark.max_concurrency for h in route.handlers if h.mark.max_concurrency]
         route.limit = Limit(min(maxima)) if maxima else None
+
+    def open_retry_topics(self, group: str) -> dict[str, str]:
+        """Read the retry topics of all handlers as well. Again is no harm.
+
+        :returns: the retry topics that may be created, each with the topic it belongs to.
+        :raises ConfigurationError: if one has a handler of its own, or no legal name.
+        """
+        wanted = {}
+        for route in list(self._routes.values()):
+            retry = route.handlers[0].mark.retry
+            if route.retry_level or not isinstance(retry, RetryTopics):
+                continue
+            for level, topic in enumerate(retry.topics(route.topic, group), start=1):
+                made = Route(topic, events=route.handlers, limit=route.limit, retry_level=level)
+                if not self._routes.setdefault(topic, made).retry_level:
+                    raise ConfigurationError(
+                        f"{topic!r} is a retry topic of {route.topic!r}, and has a handler itself"
+                    )
+                if retry.create:
+                    wanted[topic] = route.topic
+        return wanted
 
     def get(self, topic: str) -> Route | None:
         """The handlers of *topic*: its own, or else those of the first expression that matches."""

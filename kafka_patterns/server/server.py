@@ -22,6 +22,7 @@ from kafka_patterns.errors import ConfigurationError, NotConnected, TransportErr
 from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
 from kafka_patterns.failures.policy import Retry
+from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
@@ -153,7 +154,7 @@ class ServerKafka:
         ordering: Ordering | None = None,
         max_concurrency: int | None = None,
         batch: Batch | None = None,
-        retry: Retry | None = None,
+        retry: Retry | RetryTopics | None = None,
         dead_letter: DeadLetter | None = None,
         deserializer: Deserializer | None = None,
     ) -> Callable[[Function], Function]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from kafka_patterns.failures.letter import Letter
 from kafka_patterns.message import Record
 from kafka_patterns.server.ledger import AssignedPartition
 from kafka_patterns.server.routes import Route
@@ -20,7 +21,7 @@ class WorkItem:
 
     :param lets_others_pass: whether others of its partition go on while it is tried again.
     :param first_tried: when its first try began, in monotonic seconds.
-    :param given_up: the handlers whose dead letters are not acknowledged yet, and why.
+    :param letters: of the handlers that gave it up, not acknowledged yet.
     :param releases_left: how many of its ends, such as a reply and a dead letter, are to come.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
@@ -33,5 +34,5 @@ class WorkItem:
     arrived: float = attrs.field(factory=time.monotonic)
     first_tried: float | None = None
     handled_by: set[Any] = attrs.field(factory=set)
-    given_up: dict[Any, BaseException] = attrs.field(factory=dict)
+    letters: dict[Any, Letter] = attrs.field(factory=dict)
     releases_left: int = 1

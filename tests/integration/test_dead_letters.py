@@ -133,7 +133,7 @@ def test_refused_dead_letter_is_neither_lost_nor_committed_and_shows(
         wire.produce(topic, b"hero")
         own_broker.backend.push_request_errors(ApiKey.PRODUCE, *[TOPIC_NOT_AUTHORIZED] * 1000)
         with server:
-            eventually(lambda: server.health().counters.get("dead_letters_refused", 0) > 5)
+            eventually(lambda: server.health().counters.get("letters_refused", 0) > 5)
             assert wire.committed(server.group_id, topic) == {0: 0}
             assert "TopicAuthorizationFailed" in (server.health().last_error or "")
             assert server.health().in_flight == 1

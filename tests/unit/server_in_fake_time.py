@@ -22,12 +22,12 @@ from kafka_patterns.message import (
 )
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
-from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.handlers import make_handler, marks_of
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier
@@ -106,6 +106,7 @@ class ServerInFakeTime:
         for function in handlers:
             for mark in marks_of(function):
                 self.routes.add(make_handler(mark, function))
+        self.routes.open_retry_topics("payments")
         timers: Any = self.time
         nothing: Any = None
         membership: Any = InContact()
@@ -126,11 +127,12 @@ class ServerInFakeTime:
             send_timeout=1,
             counters=self.counters,
         )
-        self.dead_letters = DeadLetters(producer, "payments", self.counters, send_timeout=1)
+        self.letters = Letters(producer, self.counters, send_timeout=1)
         self.recovery = Recovery(
             exponential(1, maximum=8, jitter=0),
-            self.dead_letters,
+            self.letters,
             self.counters,
+            group="payments",
             on_poison=on_poison,
             clock=self.time.clock,
             wall_clock=self.time.wall_clock,

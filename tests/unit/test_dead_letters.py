@@ -54,7 +54,8 @@ def raised(error: ValueError) -> ValueError:
 
 
 def letter(record: Record, error: ValueError | None = None, **options: Any) -> EncodedMessage:
-    return DeadLetter(**options).letters(record, raised(error or ValueError("no")), "payments")[0]
+    made = DeadLetter(**options).letter(record, raised(error or ValueError("no")), "payments")
+    return made.forms[0]
 
 
 RECORD = Record(TOPIC, 3, 7, 1_600_000_000_000, b"k", b"v", [("a", b"1"), ("a", None)])
@@ -88,12 +89,12 @@ class TestLetters:
 
     @given(record=records)
     def test_all_forms_carry_the_message_as_it_was(self, record: Record) -> None:
-        for form in DeadLetter().letters(record, ValueError("no"), "payments"):
+        for form in DeadLetter().letter(record, ValueError("no"), "payments").forms:
             assert (form.key, form.value) == (record.key, record.value)
             assert form.headers[: len(record.headers)] == record.headers
 
     def test_forms_shed_the_trace_and_then_all_that_was_added(self) -> None:
-        full, without_trace, bare = DeadLetter().letters(RECORD, ValueError("no"), "payments")
+        full, without_trace, bare = DeadLetter().letter(RECORD, ValueError("no"), "payments").forms
 
         assert [pair for pair in full.headers if "stacktrace" not in pair[0]] == (
             without_trace.headers
@@ -108,7 +109,7 @@ class TestLetters:
             secret()
         choices: list[dict[str, Any]] = [{"include_message": False}, {"include_trace": False}]
         for options in choices:
-            made = DeadLetter(**options).letters(RECORD, caught.value, "payments")[0]
+            made = DeadLetter(**options).letter(RECORD, caught.value, "payments").forms[0]
             found = dict(made.headers)
             assert (names.DLT_EXCEPTION_MESSAGE in found) == ("include_trace" in options)
             assert (names.DLT_EXCEPTION_STACKTRACE in found) == ("include_message" in options)
@@ -233,7 +234,7 @@ class TestEvents:
 
         assert server.position(TOPIC) == 0
         assert tried_at == [0]
-        assert isinstance(server.dead_letters.last_error, SendFailed)
+        assert isinstance(server.letters.last_error, SendFailed)
         assert server.lanes.waiting == 1
 
         server.run()
@@ -241,7 +242,7 @@ class TestEvents:
         assert [message.value for _, message in server.producer.sent] == [b"1", b"2"]
         assert len(tried_at) == 2
         assert server.position(TOPIC) == 2
-        assert server.dead_letters.last_error is None
+        assert server.letters.last_error is None
 
     def test_too_large_one_sheds_what_was_added(self) -> None:
         server, _ = failing(retry=ONCE, dead_letter=DeadLetter())

@@ -14,12 +14,12 @@ from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
-from kafka_patterns.server.dead_letters import DeadLetters
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.handlers import make_handler, marks_of
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import Ledger
+from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier
@@ -78,8 +78,10 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
         counters=counters,
     )
     books = Books(ledger, nothing, membership, nothing, auto_commit=True, threshold=None)
-    dead_letters = DeadLetters(nothing, "group", counters, send_timeout=1)
-    recovery = Recovery(ExponentialBackoff(0.1, 1), dead_letters, counters, on_poison="hold")
+    dead_letters = Letters(nothing, counters, send_timeout=1)
+    recovery = Recovery(
+        ExponentialBackoff(0.1, 1), dead_letters, counters, group="g", on_poison="hold"
+    )
     dispatcher = Dispatcher(
         invocations,
         replier,
