@@ -129,6 +129,20 @@ class Journal:
                 violations.append(f"{entry.key}: {entry.sequence} before {entry.sequence - 1}")
         return violations
 
+    def completion_order_violations(self) -> list[str]:
+        """Records finished for the first time after a later one of their key was."""
+        latest: defaultdict[str, int] = defaultdict(lambda: -1)
+        seen: set[Position] = set()
+        violations = []
+        for entry in sorted(self.entries, key=lambda entry: entry.at):
+            if entry.event != FINISHED or entry.position in seen:
+                continue
+            seen.add(entry.position)
+            if entry.sequence < latest[entry.key]:
+                violations.append(f"{entry.key}: {entry.sequence} after {latest[entry.key]}")
+            latest[entry.key] = entry.sequence
+        return violations
+
     def _read_on(self) -> None:
         for path in self.folder.glob("*.journal"):
             with path.open("rb") as file:

@@ -22,6 +22,7 @@ class Scale:
     :param long_handler_seconds: more than ``max_poll_interval_ms``.
     :param joins: of a second worker, each followed by its leaving.
     :param large_messages: of 10 MB each.
+    :param failing_backlog: records of which some fail, some always, and some are poison.
     :param backlog: records waiting when the worker starts.
     :param memory_seconds: how long the memory of a worker is watched, after its warm-up.
     :param cycles: of start and stop in one process.
@@ -42,6 +43,7 @@ class Scale:
     max_poll_interval_ms: int
     joins: int
     large_messages: int
+    failing_backlog: int
     backlog: int
     warm_up_seconds: float
     memory_seconds: float
@@ -65,6 +67,7 @@ _SCALES = {
         max_poll_interval_ms=6_000,
         joins=4,
         large_messages=6,
+        failing_backlog=1_000,
         backlog=50_000,
         warm_up_seconds=3,
         memory_seconds=15,
@@ -86,6 +89,7 @@ _SCALES = {
         max_poll_interval_ms=10_000,
         joins=20,
         large_messages=30,
+        failing_backlog=20_000,
         backlog=500_000,
         warm_up_seconds=15,
         memory_seconds=60,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -243,12 +243,15 @@ class Scenario:
             )
         return excused
 
-    def conclude(self, *, fact: str = "", ordered: bool = True) -> Row:
+    def conclude(
+        self, *, fact: str = "", ordered: bool = True, dead_letters: Iterable[Position] = ()
+    ) -> Row:
         """Add the row, and check what holds for every scenario; call it at the end.
 
+        :param dead_letters: what need not have been handled.
         :param ordered: whether each key must have been handled in order.
         """
-        handled = self.journal.first_finish
+        handled = {**dict.fromkeys(dead_letters, 0.0), **self.journal.first_finish}
         starts = self.journal.starts()
         row = Row(
             self.name,

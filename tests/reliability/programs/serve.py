@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from kafka_patterns import KafkaContext, ServerKafka
+from kafka_patterns import DeadLetter, KafkaContext, Retry, ServerKafka, fixed
 from tests.reliability.journal import JournalWriter
 from tests.reliability.programs import arguments
 from tests.support.waiting import eventually
@@ -30,11 +30,17 @@ class Job:
     """What a record holds.
 
     :param reply_bytes: how long the reply is to be.
+    :param fails: ``once`` in each process, or ``always``.
     """
 
     sequence: int
     padding: str = ""
     reply_bytes: int = 0
+    fails: str = ""
+
+
+class ToldToFail(Exception):
+    """A record said so."""
 
 
 def main(
@@ -46,12 +52,14 @@ def main(
     *,
     replies: bool = False,
     count_health: bool = False,
+    dead_letters: bool = False,
 ) -> None:
     """Serve until a signal comes.
 
     :param seconds: the shortest and the longest time a handler takes.
     :param gate: a file that handlers wait for.
     :param replies: whether the records are requests.
+    :param dead_letters: whether what fails three times becomes a dead letter.
     :param count_health: whether the counters are told all the time.
     """
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
@@ -65,10 +73,16 @@ def main(
         time.sleep(random.uniform(*seconds))
         if gate is not None:
             eventually(lambda: Path(gate).exists(), _GATE_SECONDS)
+        if job.fails == "always" or (job.fails == "once" and context.attempt == 1):
+            raise ToldToFail(f"record {job.sequence}")
         writer.finished(context, job.sequence)
         return {"sequence": job.sequence, "text": "x" * job.reply_bytes}
 
-    (server.message_pattern if replies else server.event_pattern)(topic)(handle)
+    if dead_letters:
+        retry = Retry(max_attempts=3, backoff=fixed(0.01))
+        server.event_pattern(topic, retry=retry, dead_letter=DeadLetter())(handle)
+    else:
+        (server.message_pattern if replies else server.event_pattern)(topic)(handle)
     if count_health:
         threading.Thread(target=tell_counters, args=(server,), daemon=True).start()
     server.run()
