@@ -24,7 +24,7 @@
     │   ├── NoReplyPartition                     this instance holds no reply partition
     │   ├── TooManyPendingRequests               reply.max_pending is reached
     │   └── TooManyUnreadReplies                 a stream was read too slowly
-    ├── ReplayFailed                             a dead letter was not taken by the broker
+    ├── ReplayFailed                             a replay of dead letters ended early
     ├── NotConnected                             connect() comes first
     └── PartitionLost                            the message's partition moved away meanwhile
 """
@@ -221,7 +221,7 @@ class TooManyUnreadReplies(RequestError):
 
 
 class ReplayFailed(KafkaPatternsError):
-    """The broker did not take a dead letter that was to be replayed; the run ended there.
+    """A replay ended early: the broker did not take a letter, or what it did cannot be noted.
 
     :param report: the :class:`~kafka_patterns.ReplayReport` of what was done.
     """

@@ -107,7 +107,8 @@ def replay(
     :raises BrokersUnavailable: if no broker answers.
     :raises TransportError: if a topic does not exist, or cannot be read.
     :raises GroupError: if another run of the same replay has not ended.
-    :raises ReplayFailed: if the broker did not take a message; its ``report`` says what was done.
+    :raises ReplayFailed: if the broker did not take a message, or there is no room to note more;
+        its ``report`` says what was done.
     """
     _check(dead_letter_topic, limit=limit, rate=rate)
     if to is not None:

@@ -106,10 +106,11 @@ class Replay:
     def run(self, read: Callable[[int], Sequence[Record]]) -> ReplayReport:
         """Go through what *read* returns, until that is nothing.
 
-        :raises ReplayFailed: if the broker did not acknowledge a message; what it did
-            acknowledge is noted as replayed.
+        :raises ReplayFailed: if the broker did not acknowledge a message, or there is no room to
+            note more; what it did acknowledge is noted as replayed.
         """
         while not self._is_enough and (records := read(_WINDOW)):
+            self._check_room()
             self._work_on(records)
             if self._counts["failed"]:
                 raise ReplayFailed(
@@ -119,6 +120,15 @@ class Replay:
                     self.report(),
                 )
         return self.report()
+
+    def _check_room(self) -> None:
+        if not self._plan.dry_run and (full := self._state.full):
+            raise ReplayFailed(
+                f"what was replayed of {', '.join(map(str, full))} is so scattered that the commit "
+                "has no room for more. Replay what lies between first, or give this replay a "
+                "group_id of its own, which has its own progress",
+                self.report(),
+            )
 
     def report(self) -> ReplayReport:
         """What was done so far."""
@@ -150,7 +160,7 @@ class Replay:
             if not self._plan.dry_run:
                 for record, future in sent:
                     self._state.note(record, replayed=self._is_acknowledged(record, future))
-                self._state.end_window()
+            self._state.end_window()
 
     def _handle(self, record: Record) -> Future[RecordMetadata] | None:
         """Count *record*, and send it if it is wanted."""

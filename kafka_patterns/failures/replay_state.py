@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from kafka_patterns.consuming.ranges import RangeReader
-from kafka_patterns.errors import CommitFailed, GroupError
+from kafka_patterns.errors import CommitFailed
 from kafka_patterns.failures.replay_group import ReplayGroup
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.failures.replay_topics import offsets_of
@@ -80,22 +80,18 @@ class ReplayState:
         """A message may have arrived without being noted: the next run shall look for it."""
         self._doubtful = True
 
+    @property
+    def full(self) -> list[TopicPartition]:
+        """The partitions whose commits have no room for what another window may add."""
+        return [tp for tp, progress in self._progress.items() if progress.room < _ROOM_FOR_A_WINDOW]
+
     def begin_window(self) -> None:
         """Something is about to be sent.
 
-        :raises GroupError: if there is no room to write down what is replayed.
+        :raises GroupError: if another run of the same replay is in the group.
         """
-        if self._dry_run:
-            return
         self.keep()
         self._in_window = True
-        full = [tp for tp, progress in self._progress.items() if progress.room < _ROOM_FOR_A_WINDOW]
-        if full:
-            raise GroupError(
-                f"what was replayed of {', '.join(map(str, full))} is so scattered that the commit "
-                "has no room for more. Replay what lies between first, or give this replay a "
-                "group_id of its own, which has its own progress"
-            )
 
     def end_window(self) -> None:
         """What was sent is noted: commit it.
@@ -103,7 +99,8 @@ class ReplayState:
         :raises CommitFailed: if the broker did not take it.
         """
         self._in_window = False
-        self._commit()
+        if not self._dry_run:
+            self._commit()
 
     def begin_sending_to(self, partitions: Collection[TopicPartition]) -> None:
         """Write down where *partitions* end before the first message goes there.
