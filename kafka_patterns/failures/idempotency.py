@@ -17,7 +17,6 @@ import attrs
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.stored_reply import read_reply, write_reply
-from kafka_patterns.headers import IDEMPOTENCY_KEY
 from kafka_patterns.patterns import MARKS_ATTRIBUTE
 
 __all__ = [
@@ -145,13 +144,11 @@ def message_place(topic: str, partition: int, offset: int) -> str:
     return f"{topic}/{partition}/{offset}"
 
 
-def _key_of(context: Any) -> str:
+def _key_of(context: Any) -> object:
     """What the sender wrote into the header, else where the message is."""
-    message = context.message
-    for name, value in reversed(message.raw_headers):
-        if name == IDEMPOTENCY_KEY and value:
-            return str(value.decode("utf-8", "backslashreplace"))
-    return message_place(message.topic, message.partition, message.offset)
+    return context.idempotency_key or message_place(
+        context.topic, context.partition, context.message.offset
+    )
 
 
 def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:

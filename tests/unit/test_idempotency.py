@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -19,6 +18,7 @@ from kafka_patterns import (
     DatabaseStore,
     KafkaRetriableException,
     MemoryStore,
+    Record,
     StoredReply,
     event_pattern,
     idempotent,
@@ -26,6 +26,8 @@ from kafka_patterns import (
 )
 from kafka_patterns.failures.database_statements import Statements
 from kafka_patterns.failures.filters import filters_of
+from kafka_patterns.message import HeaderPairs
+from kafka_patterns.serialization.incoming import incoming_message
 from kafka_patterns.server.binding import bind
 from kafka_patterns.server.context import KafkaContext
 from tests.support.waiting import eventually
@@ -52,9 +54,9 @@ class Delivery:
     handler_name = "handle"
     is_deferred = False
 
-    def __init__(self, message: Any, *, expects_reply: bool) -> None:
-        self.message = message
-        self.messages = (message,)
+    def __init__(self, record: Record, *, expects_reply: bool) -> None:
+        self.record = record
+        self.message = incoming_message(record, None)
         self.expects_reply = expects_reply
 
     def defer(self) -> None:
@@ -64,9 +66,9 @@ class Delivery:
 def context(
     offset: int = 0, *, key: bytes | None = None, expects_reply: bool = True
 ) -> KafkaContext:
-    headers = [] if key is None else [("kafka_patterns-idempotency-key", key)]
-    message = SimpleNamespace(topic="hero", partition=0, offset=offset, raw_headers=headers)
-    delivery: Any = Delivery(message, expects_reply=expects_reply)
+    headers: HeaderPairs = [] if key is None else [("kafka_patterns-idempotency-key", key)]
+    record = Record("hero", 0, offset, 0, None, None, headers)
+    delivery: Any = Delivery(record, expects_reply=expects_reply)
     return KafkaContext(delivery)
 
 
