@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import attrs
 
@@ -223,7 +224,7 @@ class Replay:
             return False
         try:
             future.result(self._send_timeout + _ACKNOWLEDGEMENT_MARGIN_SECONDS)
-        except (SendFailed, TimeoutError) as error:
+        except (SendFailed, FutureTimeoutError) as error:
             self._counts["failed"] += 1
             if getattr(error, "outcome_unknown", True):
                 self._state.doubt()
