@@ -15,6 +15,7 @@ from uuid import UUID
 
 import attrs
 
+from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.stored_reply import read_reply, write_reply
 from kafka_patterns.patterns import MARKS_ATTRIBUTE
@@ -32,6 +33,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _IDEMPOTENT = "__kafka_patterns_idempotent__"
 _LONGEST_KEY = 200
+_ORIGIN = (
+    headers.RETRY_ORIGINAL_TOPIC,
+    headers.RETRY_ORIGINAL_PARTITION,
+    headers.RETRY_ORIGINAL_OFFSET,
+)
 
 
 @attrs.frozen
@@ -145,10 +151,20 @@ def message_place(topic: str, partition: int, offset: int) -> str:
 
 
 def _key_of(context: Any) -> object:
-    """What the sender wrote into the header, else where the message is."""
-    return context.idempotency_key or message_place(
-        context.topic, context.partition, context.message.offset
-    )
+    """What the sender wrote into the header, else where the message is, or was first."""
+    return context.idempotency_key or _first_place(context)
+
+
+def _first_place(context: Any) -> str:
+    """Of a message in a retry topic, the place it came from: it may be there as well."""
+    message = context.message
+    if headers.RETRY_TOPIC_MARK in message.topic:
+        last = dict(message.raw_headers)
+        topic, partition, offset = map(last.get, _ORIGIN)
+        if topic and partition and offset:
+            place = int.from_bytes(partition, "big"), int.from_bytes(offset, "big")
+            return message_place(topic.decode("utf-8", "backslashreplace"), *place)
+    return message_place(message.topic, message.partition, message.offset)
 
 
 def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:

@@ -473,6 +473,28 @@ def test_key_is_the_header_else_the_place():
     assert keys_of(run) == ["pay:hero/0/5", "pay:order-1", "pay:hero/0/5", "pay:\\xff"]
 
 
+def test_message_in_a_retry_topic_is_the_one_it_was():
+    origin: HeaderPairs = [
+        ("kafka_original-topic", b"hero"),
+        ("kafka_original-partition", (3).to_bytes(4, "big")),
+        ("kafka_original-offset", (2**40).to_bytes(8, "big")),
+    ]
+
+    def run(store):
+        @idempotent(store=store, scope="s")
+        def handle(payload): ...
+
+        for topic, headers in (("hero-group-retry-1", origin), ("hero-group-retry-1", [])):
+            record = Record(topic, 0, 5, 0, None, None, headers)
+            delivery: Any = Delivery(record, expects_reply=False)
+            deliver(handle, 1, KafkaContext(delivery))
+        record = Record("other", 0, 5, 0, None, None, origin)
+        delivery = Delivery(record, expects_reply=False)
+        deliver(handle, 1, KafkaContext(delivery))
+
+    assert keys_of(run) == ["s:hero/3/1099511627776", "s:hero-group-retry-1/0/5", "s:other/0/5"]
+
+
 def test_key_function_gets_payload_and_context_of_functions_and_methods():
     def by_id(payload, context):
         return f"{None if payload is None else payload.id}-{context.message.offset}"
