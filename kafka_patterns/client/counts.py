@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections import Counter
+from collections import defaultdict
 
 import attrs
 
-from kafka_patterns.client.histogram import Histogram
+from kafka_patterns.client.histogram import BOUNDS, Histogram, bucket_of
 
 __all__ = ["Outcome", "PatternCounts", "RequestCounts", "Ticket"]
 
@@ -71,13 +71,33 @@ class Ticket:
         self._counts.ended(self._pattern, outcome)
 
 
+class _Book:
+    """The counts of one pattern."""
+
+    __slots__ = ("begun", "buckets", "ended", "total")
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = dict.fromkeys(Outcome, 0)
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def read(self) -> PatternCounts:
+        """What it says."""
+        return PatternCounts(
+            sent=self.begun,
+            pending=self.begun - sum(self.ended.values()),
+            **{outcome.value: count for outcome, count in self.ended.items()},
+            reply_times=Histogram(tuple(self.buckets), self.total),
+        )
+
+
 class RequestCounts:
     """The books of one client."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the two below
-        self._counts: dict[str, Counter[str]] = {}
-        self._times: dict[str, Histogram] = {}
+        self._lock = threading.Lock()  # guards the books
+        self._books: defaultdict[str, _Book] = defaultdict(_Book)
 
     def ticket(self, pattern: str, now: float) -> Ticket:
         """A request of *pattern* is made at monotonic time *now*."""
@@ -86,26 +106,22 @@ class RequestCounts:
     def begun(self, pattern: str) -> None:
         """For :class:`Ticket`."""
         with self._lock:
-            counts = self._counts.setdefault(pattern, Counter())
-            counts["sent"] += 1
-            counts["pending"] += 1
+            self._books[pattern].begun += 1
 
     def measured(self, pattern: str, seconds: float) -> None:
         """For :class:`Ticket`."""
+        bucket = bucket_of(seconds)
         with self._lock:
-            self._times[pattern] = self._times.get(pattern, Histogram()).add(seconds)
+            book = self._books[pattern]
+            book.buckets[bucket] += 1
+            book.total += seconds
 
     def ended(self, pattern: str, outcome: Outcome) -> None:
         """For :class:`Ticket`."""
         with self._lock:
-            counts = self._counts[pattern]
-            counts["pending"] -= 1
-            counts[outcome.value] += 1
+            self._books[pattern].ended[outcome] += 1
 
     def snapshot(self) -> dict[str, PatternCounts]:
         """The books at this moment, per pattern."""
         with self._lock:
-            return {
-                pattern: PatternCounts(**counts, reply_times=self._times.get(pattern, Histogram()))
-                for pattern, counts in self._counts.items()
-            }
+            return {pattern: book.read() for pattern, book in self._books.items()}

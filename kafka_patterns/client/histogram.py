@@ -6,10 +6,15 @@ import bisect
 
 import attrs
 
-__all__ = ["BOUNDS", "Histogram"]
+__all__ = ["BOUNDS", "Histogram", "bucket_of"]
 
 BOUNDS: tuple[float, ...] = tuple(0.001 * 2**step for step in range(17))
 """The upper bounds of the buckets in seconds: 1 ms, 2 ms, 4 ms, and so on to 65.536 s."""
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket of a duration; each contains its upper bound."""
+    return bisect.bisect_left(BOUNDS, seconds)
 
 
 @attrs.frozen
@@ -27,12 +32,6 @@ class Histogram:
     def count(self) -> int:
         """How many durations there are."""
         return sum(self.counts)
-
-    def add(self, seconds: float) -> Histogram:
-        """This histogram with one duration more; a bucket contains its upper bound."""
-        counts = list(self.counts)
-        counts[bisect.bisect_left(BOUNDS, seconds)] += 1
-        return Histogram(tuple(counts), self.total + max(0.0, seconds))
 
     def quantile(self, fraction: float) -> float | None:
         """Seconds within which that *fraction* (0 to 1) of the replies came.

@@ -11,6 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 
 from kafka_patterns.client.assignor import ReplyAssignmentPolicy
+from kafka_patterns.client.opener import Opener
 from kafka_patterns.client.pending import PendingRequests
 from kafka_patterns.client.replies import ReplyRouter
 from kafka_patterns.client.reply_partitions import ReplyPartitions
@@ -78,9 +79,8 @@ class ReplyConsumer:
         self._draw = secrets.randbits(32)
         self._chosen: dict[str, int] = {}
         self._subscribing = threading.Lock()  # held while topics are added
-        self._opening = threading.Lock()  # guards the one below
-        self._opener: threading.Thread | None = None
         self.partitions = ReplyPartitions(self, pending, group_id)
+        self._opener = Opener(self.partitions, self._closing, f"{name}-opener")
         self.fetcher: Fetcher | None = None
         self.membership: Membership | None = None
 
@@ -196,7 +196,7 @@ class ReplyConsumer:
                 failure = self.membership.failure
                 raise failure or TransportError("the group membership ended while it joined")
             if self.partitions.unopened and time.monotonic() > opening_ends:
-                self._go_on_opening()
+                self._opener.start()
                 return
             if time.monotonic() > deadline:
                 raise TransportError(
@@ -206,31 +206,6 @@ class ReplyConsumer:
                     "do not answer"
                 )
             self.partitions.open_wanted()
-
-    def _go_on_opening(self) -> None:
-        """Ask for the ends of partitions whose leaders are away, in a thread of its own."""
-        with self._opening:
-            if self._opener is not None or self._closing.is_set():
-                return
-            logger.warning(
-                "the leaders of some reply partitions do not answer: %s",
-                ", ".join(map(str, self.partitions.unopened)),
-            )
-            self._opener = threading.Thread(
-                target=self._open_later, name=f"{self._name}-opener", daemon=True
-            )
-            self._opener.start()
-
-    def _open_later(self) -> None:
-        while not self._closing.wait(_FIRST_LOOKUP_SECONDS):
-            with self._opening:
-                if not self.partitions.unopened:
-                    self._opener = None
-                    return
-            try:
-                self.partitions.open_wanted()
-            except TransportError as error:
-                logger.info("looking up the ends of reply partitions failed: %s", error)
 
     def give_up(self) -> None:
         """From any thread: let a running :meth:`subscribe` end with an error."""
@@ -248,9 +223,7 @@ class ReplyConsumer:
             max(0.5, deadline - time.monotonic())
         ):
             logger.warning("the thread %s-fetcher did not end in time", self._name)
-        opener = self._opener
-        if opener is not None:
-            opener.join(max(0.1, deadline - time.monotonic()))
+        self._opener.join(max(0.1, deadline - time.monotonic()))
         self.partitions.forget()
 
     # PartitionReader
@@ -293,7 +266,7 @@ class ReplyConsumer:
     def on_tick(self, member: Member) -> None:
         self._outage.over()
         if self.partitions.unopened:
-            self._go_on_opening()
+            self._opener.start()
         if self.partitions.settled and not self._closing.is_set():
             self._set_status(KafkaStatus.CONNECTED)
 

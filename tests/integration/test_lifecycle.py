@@ -403,3 +403,26 @@ def test_interpreter_exits_although_nobody_closed_anything(
     assert "answer hero" in process.lines
     # What was emitted before the end is not dropped in silence.
     assert wire.ends(events) == {0: 300}
+
+
+def test_interpreter_that_exits_says_what_could_not_be_sent(
+    own_broker: TestBroker, own_peers: Peers, start_python, tmp_path
+):
+    events, release = own_peers.topic(), tmp_path / "release"
+    given = {
+        "options": own_peers.options(),
+        "events": events,
+        "count": 3,
+        "release": str(release),
+    }
+    process = start_python("-m", "tests.integration.programs.strand", json.dumps(given))
+    process.wait_for_line("^connected$", PATIENCE)
+
+    take_away(own_broker)
+    release.touch()
+    process.wait_for_line("^stranded$", PATIENCE)
+    started = time.monotonic()
+
+    assert process.wait(PATIENCE) == 0
+    assert time.monotonic() - started < 12
+    assert any("no broker has acknowledged 3 messages" in line for line in process.lines)

@@ -205,6 +205,22 @@ def test_client_survives_a_leader_that_gives_it_nothing_and_then_too_much(peers:
             eventually(lambda: named(client, pattern) == 0, PATIENCE, retry_on=NoReplyPartition)
 
 
+def test_topic_that_a_foreign_leader_does_not_give_is_said(peers: Peers):
+    pattern, added = peers.topic(replies=1), peers.topic(replies=1)
+    serve_partitions(peers, pattern)
+    client = peers.client(pattern)
+    plan = gives_ours({f"{pattern}.reply": [0]})
+
+    with foreign_member(peers, client.group_id, f"{pattern}.reply", plan=plan) as leader:
+        eventually(lambda: leader.given, PATIENCE)
+        with client:
+            client.subscribe_to_response_of(added)
+
+            with pytest.raises(NoReplyPartition, match="led by a NestJS client"):
+                client.send(added, "where?", timeout=PATIENCE)
+            assert named(client, pattern) == 0
+
+
 def test_partitions_stay_when_the_broker_does_not_know_the_topics_for_a_moment(peers: Peers):
     pattern = peers.topic(partitions=2, replies=2)
     serve_partitions(peers, pattern)

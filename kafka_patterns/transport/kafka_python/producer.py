@@ -8,6 +8,7 @@ of its own buffers it when the topic is known; everything else is buffered by th
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import defaultdict, deque
@@ -27,6 +28,8 @@ from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_i
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
+
+logger = logging.getLogger("kafka_patterns.transport")
 
 _RETRY_SECONDS = 0.05
 _THREAD_JOIN_SECONDS = 2.0
@@ -201,7 +204,15 @@ class KafkaProducerFace:
 
     def close(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        self.flush(timeout)
+        if not self.flush(timeout):
+            trouble = self.trouble()
+            logger.warning(
+                "%s: closing after %g s although no broker has acknowledged %d messages%s",
+                self._name,
+                timeout,
+                len(self._unfinished),
+                f" ({trouble})" if trouble else "",
+            )
         with self._lock:
             self._closed = True
             left = [waiting for queue in self._waiting.values() for waiting in queue]
