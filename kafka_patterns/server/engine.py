@@ -81,7 +81,6 @@ class Engine:
         self._group_id = group_id
         self._retry_topics = routes.open_retry_topics(group_id)
         self._name = name
-        self._group_id = group_id
         self._fatal = fatal
         self._stopping = threading.Event()
         self._transport = transport
