@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 
 import pytest
 
@@ -113,14 +114,25 @@ def test_replies_that_nobody_waits_for_are_told_apart(
     assert {REPLY_TOPIC, REPLY_PARTITION} <= set(request.header_names)
 
 
-def test_ten_thousand_pending_requests_take_no_thread_each(peers: Peers):
+def test_ten_thousand_pending_requests_take_little_memory_and_no_thread_each(
+    peers: Peers, wire: Wire
+):
     pattern = peers.topic(replies=1)
 
     with peers.client(pattern) as client:
-        client.send_future(pattern, "first", timeout=PATIENCE)
+        client.send_future(pattern, "first", timeout=600)
         threads = threading.active_count()
-        futures = [client.send_future(pattern, "x", timeout=600) for _ in range(9_999)]
+        tracemalloc.start()
+        try:
+            futures = [client.send_future(pattern, "x", timeout=600) for _ in range(999)]
+            # What the producer has of them goes out, and its memory is free again.
+            eventually(lambda: wire.ends(pattern) == {0: 1_000}, PATIENCE)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        futures += [client.send_future(pattern, "x", timeout=600) for _ in range(9_000)]
 
+        assert held < 1_000 * 10_000
         assert client.health().pending == 10_000
         assert threading.active_count() <= threads + 2
 
