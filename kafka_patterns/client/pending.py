@@ -49,35 +49,23 @@ class Slot(ABC):
 
 
 class ReplySlot(Slot):
-    """A caller blocked in ``send``, until the first reply or an error."""
+    """A caller blocked in ``send``: an event, set by the first reply or an error."""
 
     def __init__(self, partition: TopicPartition) -> None:
         super().__init__(partition)
+        self.event = threading.Event()
         self.reply: Reply | None = None
         self.error: BaseException | None = None
-        # Held until the end. An event would do; it costs several times as much.
-        self._running = threading.Lock()
-        self._running.acquire()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for the end, at most *timeout* seconds; whether it came. For one thread, once."""
-        return self._running.acquire(timeout=max(0.0, timeout))
 
     def deliver(self, reply: Reply) -> bool:
         self.reply = reply
-        self._end()
+        self.event.set()
         return True
 
     def fail(self, error: BaseException) -> None:
         if self.reply is None:
             self.error = error
-        self._end()
-
-    def _end(self) -> None:
-        try:
-            self._running.release()
-        except RuntimeError:
-            pass  # it has ended already
+        self.event.set()
 
 
 class FutureSlot(Slot):

@@ -92,7 +92,7 @@ class ClientKafkaProxy(RequestClient):
         request = self._request(topic, data, timeout, ReplySlot, idempotency_key)
         slot, seconds = request.slot, request.patience.seconds
         try:
-            slot.wait(seconds)
+            slot.event.wait(seconds)
         finally:
             request.end(Outcome.TIMED_OUT)
         if slot.error is not None:

@@ -111,7 +111,7 @@ class TestReplySlot:
 
         assert slot.deliver(answer)
 
-        assert slot.wait(0)
+        assert slot.event.is_set()
         assert slot.reply is answer
 
     def test_first_reply_ends_the_request_though_more_follow(self) -> None:
@@ -122,7 +122,7 @@ class TestReplySlot:
 
         slot.fail(error)
 
-        assert slot.wait(0)
+        assert slot.event.is_set()
         assert slot.error is error
 
     def test_error_after_the_reply_changes_nothing(self) -> None:

@@ -213,7 +213,7 @@ class TestRouter:
             REPLIES, None, [record(None, (headers.CORRELATION_ID, b"id"), (headers.ERROR, deep))]
         )
 
-        assert slot.wait(0)
+        assert slot.event.is_set()
 
     def test_cancelled_future_takes_its_reply_in_silence(self) -> None:
         router, pending = self.make()
