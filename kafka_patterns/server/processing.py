@@ -47,14 +47,15 @@ class Books:
     def release(self, item: WorkItem) -> None:
         """One end of the item came: at the last it is finished, unless the user commits by hand.
 
-        Most have one; a request that becomes a dead letter has two.
+        What was given up is finished all the same. Most items have one end; a request that
+        becomes a dead letter has two.
         """
         if item.releases_left > 1:
             with self.ends_lock:
                 item.releases_left -= 1
                 if item.releases_left:
                     return
-        self._release(item, finished=self.auto_commit)
+        self._release(item, finished=self.auto_commit or item.given_up)
 
     def skip(self, item: WorkItem) -> None:
         """The item is for nobody here: finished, also if the user commits by hand."""

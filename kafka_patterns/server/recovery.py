@@ -169,8 +169,7 @@ class Recovery:
                 item.attempt,
                 reason.value,
             )
-        item.handled_by.add(handler)
-        return Finished()
+        return _through(item, handler)
 
     def bury(self, item: WorkItem, handler: Handler) -> Outcome:
         """Send what became of a message that *handler* gave up; again if it was refused."""
@@ -181,8 +180,7 @@ class Recovery:
             if error is not None:
                 return RetryLater(error, self._backoff(item.attempt))
             del item.letters[handler]
-            item.handled_by.add(handler)
-            return Finished()
+            return _through(item, handler)
 
         return Deferred(lambda listener: ended.add_done_callback(lambda _: listener(outcome())))
 
@@ -195,6 +193,12 @@ class Recovery:
         """What becomes of a message whose handler raised what is no ``Exception``."""
         logger.error("a handler raised %s", type(error).__name__, exc_info=error)
         return RetryLater(error, self._backoff(max(1, item.attempt)))
+
+
+def _through(item: WorkItem, handler: Handler) -> Finished:
+    item.handled_by.add(handler)
+    item.given_up = True
+    return Finished()
 
 
 def _as_it_was(item: WorkItem, handler: Handler) -> Record:

@@ -22,6 +22,7 @@ class WorkItem:
     :param lets_others_pass: whether others of its partition go on while it is tried again.
     :param first_tried: when its first try began, in monotonic seconds.
     :param letters: of the handlers that gave it up, not acknowledged yet.
+    :param given_up: whether a handler gave it up: nobody else will commit it then.
     :param releases_left: how many of its ends, such as a reply and a dead letter, are to come.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
@@ -35,4 +36,5 @@ class WorkItem:
     first_tried: float | None = None
     handled_by: set[Any] = attrs.field(factory=set)
     letters: dict[Any, Letter] = attrs.field(factory=dict)
+    given_up: bool = False
     releases_left: int = 1

@@ -98,7 +98,9 @@ class InContact:
 class ServerInFakeTime:
     """Handlers, lanes and books; the test feeds records and moves the time on."""
 
-    def __init__(self, *handlers: Callable[..., Any], on_poison: str = "hold") -> None:
+    def __init__(
+        self, *handlers: Callable[..., Any], on_poison: str = "hold", auto_commit: bool = True
+    ) -> None:
         self.time = FakeTime()
         self.producer = FakeProducer()
         self.counters = Counters()
@@ -113,7 +115,7 @@ class ServerInFakeTime:
         self.ledger = Ledger(1000, 10**6)
         self.lanes: Lanes[WorkItem] = Lanes(timers)
         self._assigned: dict[TopicPartition, AssignedPartition] = {}
-        books = Books(self.ledger, nothing, membership, nothing, auto_commit=True, threshold=None)
+        books = Books(self.ledger, nothing, membership, nothing, auto_commit, threshold=None)
         invocations = InvocationMaker(
             Serialization(None, None), nothing, nothing, (), commit=lambda item: None
         )

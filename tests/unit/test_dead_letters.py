@@ -244,6 +244,18 @@ class TestEvents:
         assert server.position(TOPIC) == 2
         assert server.letters.last_error is None
 
+    def test_what_is_given_up_is_finished_also_if_handlers_commit_by_hand(self) -> None:
+        @event_pattern(TOPIC, retry=ONCE, dead_letter=DeadLetter())
+        def on_paid(event: int) -> None:
+            if event == 1:
+                raise ValueError(event)
+
+        server = ServerInFakeTime(on_paid, auto_commit=False)
+        server.feed(TOPIC, b"1", b"2")
+        server.run()
+
+        assert server.position(TOPIC) == 1
+
     def test_too_large_one_sheds_what_was_added(self) -> None:
         server, _ = failing(retry=ONCE, dead_letter=DeadLetter())
 
