@@ -10,8 +10,9 @@ import attrs
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import is_own_business
-from kafka_patterns.server.handlers import Handler, HandlerKind, Ordering
+from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.lanes import Limit
+from kafka_patterns.server.marks import HandlerKind, Ordering
 
 __all__ = ["Route", "Routes"]
 

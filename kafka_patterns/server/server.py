@@ -29,18 +29,20 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.engine import Engine
 from kafka_patterns.server.handlers import (
-    Batch,
-    Function,
     Handler,
-    Ordering,
-    event_pattern,
     handlers_of_controller,
     handlers_of_module,
     make_handler,
+)
+from kafka_patterns.server.health import NOT_RUNNING, ServerHealth
+from kafka_patterns.server.marks import (
+    Batch,
+    Function,
+    Ordering,
+    event_pattern,
     marks_of,
     message_pattern,
 )
-from kafka_patterns.server.health import NOT_RUNNING, ServerHealth
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.status import KafkaStatus, StatusStream
 

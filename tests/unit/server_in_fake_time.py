@@ -23,11 +23,12 @@ from kafka_patterns.message import (
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
 from kafka_patterns.server.dispatcher import Dispatcher
-from kafka_patterns.server.handlers import make_handler, marks_of
+from kafka_patterns.server.handlers import make_handler
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.letters import Letters
+from kafka_patterns.server.marks import marks_of
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replies import Replier

@@ -9,13 +9,8 @@ import pytest
 
 from kafka_patterns import event_pattern, message_pattern, use_filters
 from kafka_patterns.errors import ConfigurationError
-from kafka_patterns.server.handlers import (
-    HandlerKind,
-    HandlerMark,
-    handlers_of_controller,
-    handlers_of_module,
-    marks_of,
-)
+from kafka_patterns.server.handlers import handlers_of_controller, handlers_of_module
+from kafka_patterns.server.marks import HandlerKind, HandlerMark, marks_of
 
 MESSAGE = HandlerKind.MESSAGE
 

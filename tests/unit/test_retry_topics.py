@@ -21,7 +21,8 @@ from kafka_patterns import headers as names
 from kafka_patterns.failures.retry_topics import original, seconds_until_due
 from kafka_patterns.message import Record
 from kafka_patterns.patterns import is_own_business
-from kafka_patterns.server.handlers import make_handler, marks_of
+from kafka_patterns.server.handlers import make_handler
+from kafka_patterns.server.marks import marks_of
 from kafka_patterns.server.routes import Routes
 from tests.unit.server_in_fake_time import WALL, ServerInFakeTime
 from tests.unit.test_dead_letters import records

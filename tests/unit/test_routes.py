@@ -9,7 +9,8 @@ import pytest
 
 from kafka_patterns import ServerKafka
 from kafka_patterns.errors import ConfigurationError
-from kafka_patterns.server.handlers import Handler, HandlerKind, HandlerMark, make_handler
+from kafka_patterns.server.handlers import Handler, make_handler
+from kafka_patterns.server.marks import HandlerKind, HandlerMark
 from kafka_patterns.server.routes import Route, Routes
 
 MESSAGE, EVENT = HandlerKind.MESSAGE, HandlerKind.EVENT
