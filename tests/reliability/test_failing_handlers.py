@@ -64,7 +64,7 @@ def test_every_record_is_handled_or_a_dead_letter(make_scenario, kafka, scale, o
         assert scenario.journal.completion_order_violations() == []
     repeated = len(letters) - len(dead)
     scenario.conclude(
-        fact=f"{KILLS} kills, {len(dead)} dead letters, {repeated} of them twice",
+        fact=f"{KILLS} kills, {len(dead):,} dead letters, {repeated} of them twice",
         ordered=False,
         dead_letters=dead,
     )
