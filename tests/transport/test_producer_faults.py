@@ -12,6 +12,7 @@ from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.message import RecordMetadata, TopicPartition
 from kafka_patterns.testing import DISCONNECT, ApiKey
+from tests.support.waiting import eventually
 from tests.transport.error_codes import (
     INVALID_TOPIC,
     NOT_ENOUGH_REPLICAS,
@@ -168,3 +169,20 @@ class TestCallbacks:
         assert future.cancel()
         own_broker.set_round_trip_time(0)
         assert sent(producer, "hero", encoded(b"z")).offset == 2
+
+
+def test_callback_of_an_expired_message_may_send_another_one(own, own_broker, hero) -> None:
+    producer = own.producer(send={"timeout_ms": 3_000})
+    produce(producer, hero, b"first")
+    own_broker.set_down()
+    again: list[Future[RecordMetadata]] = []
+    expired = producer.send(hero, encoded(b"second", partition=0), timeout=TIMEOUT)
+    expired.add_done_callback(
+        lambda _: again.append(producer.send(hero, encoded(b"third", partition=0), timeout=TIMEOUT))
+    )
+
+    error = failure(expired)
+    own_broker.set_up()
+
+    assert error.retriable
+    assert eventually(lambda: again)[0].result(TIMEOUT).partition == 0

@@ -6,6 +6,7 @@ its module's logger when it is collected.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,6 +53,9 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         self._sender._can_retry = self._can_retry
         self._reenqueue = self._accumulator.reenqueue
         self._accumulator.reenqueue = self._mark_and_reenqueue
+        self._untold: list[Callable[[], object]] | None = None  # the I/O thread's alone
+        self._abort_expired = self._accumulator.abort_expired_batches
+        self._accumulator.abort_expired_batches = self._abort_expired_and_tell
 
     def _can_retry(self, batch: Any, error: Any) -> bool:
         return (
@@ -63,6 +67,25 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
     def _mark_and_reenqueue(self, batch: Any) -> None:
         batch.produce_future.was_sent = True
         self._reenqueue(batch)
+
+    def _abort_expired_and_tell(self, *arguments: Any) -> Any:
+        self._untold = []
+        try:
+            return self._abort_expired(*arguments)
+        finally:
+            untold, self._untold = self._untold, None
+            for tell in untold:
+                tell()
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        """Call *ended*, from a callback of the base; once the base holds no lock.
+
+        It ends expired messages under the lock that sending another one takes.
+        """
+        if self._untold is None or threading.current_thread() is not self._sender:
+            ended()
+        else:
+            self._untold.append(ended)
 
     def was_sent(self, future: Any) -> bool:
         """Whether the message of *future* had been in a request before its last failure."""

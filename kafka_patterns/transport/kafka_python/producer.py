@@ -18,7 +18,7 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any
 
 import attrs
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from kafka_patterns.errors import SendFailed
 from kafka_patterns.message import EncodedMessage, RecordMetadata
@@ -101,7 +101,9 @@ class KafkaProducerFace:
 
         def failed(error: BaseException) -> None:
             was_sent = self._producer.was_sent(base_future)
-            _fail(future, topic, error, was_sent=was_sent, why=self.trouble())
+            self._producer.tell(
+                lambda: _fail(future, topic, error, was_sent=was_sent, why=self.trouble())
+            )
 
         base_future.add_callback(succeeded)
         base_future.add_errback(failed)
@@ -252,7 +254,10 @@ def _fail(
             f"the broker did not take the message for topic {topic!r}: "
             f"{type(error).__name__}: {error}" + (f" ({why})" if why else ""),
             outcome_unknown=unknown,
-            retriable=unknown or bool(getattr(error, "retriable", False)),
+            # A timeout says that the broker was away, not that it refuses the message.
+            retriable=unknown
+            or isinstance(error, KafkaTimeoutError)
+            or bool(getattr(error, "retriable", False)),
             too_large=is_too_large(error),
         )
         failure.__cause__ = error
