@@ -42,7 +42,15 @@ class Connection:
         self._set_status = set_status
         self._admin = transport.admin()
         self._replies = ReplyConsumer(
-            options, transport, self._admin, pending, router, group_id, name, set_status
+            options,
+            transport,
+            self._admin,
+            pending,
+            router,
+            group_id,
+            name,
+            set_status,
+            self._watch,
         )
         self._outage = Outage()
         self._closing = False
@@ -72,7 +80,7 @@ class Connection:
         :raises TransportError: if the group did not settle in time.
         """
         self.check()
-        self.producer = self._transport.producer(self._watch)
+        self.producer = self._transport.producer(self._watch_producer)
         if reply_topics and not self._options.producer_only_mode:
             self.subscribe(reply_topics)
         self._set_status(KafkaStatus.CONNECTED)
@@ -102,9 +110,13 @@ class Connection:
         if self.membership is not None:
             self.membership.submit(lambda member: member.refresh_topics())
 
+    def _watch_producer(self, lost: bool) -> None:  # noqa: FBT001
+        """Who reads replies knows better: an idle producer may have no connection to lose."""
+        if self.fetcher is None:
+            self._watch(lost)
+
     def _watch(self, lost: bool) -> None:  # noqa: FBT001
-        """Without a group, which knows better, the producer tells whether there are brokers."""
-        if self._closing or self.membership is not None:
+        if self._closing:
             return
         if not lost:
             if self._outage.over():

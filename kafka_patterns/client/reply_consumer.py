@@ -54,6 +54,7 @@ class ReplyConsumer:
     :param router: given the replies.
     :param name: the beginning of the threads' names.
     :param set_status: told of every change.
+    :param watch: told without a group, again and again, whether no broker can be reached.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class ReplyConsumer:
         group_id: str,
         name: str,
         set_status: Callable[[KafkaStatus], None],
+        watch: Callable[[bool], None],
     ) -> None:
+        self._watch_outage = watch
         self._options = options
         self._transport = transport
         self._admin = admin
@@ -128,7 +131,7 @@ class ReplyConsumer:
 
     def _start_fetcher(self) -> Fetcher:
         fetcher = Fetcher(
-            self._transport.reader,
+            lambda: self._transport.reader(watch=self._watch),
             self._router,
             self._admin,
             f"{self._name}-fetcher",
@@ -136,6 +139,11 @@ class ReplyConsumer:
         )
         fetcher.start()
         return fetcher
+
+    def _watch(self, lost: bool) -> None:  # noqa: FBT001
+        """In direct mode the reader, which always asks for something, tells of outages."""
+        if self.membership is None:
+            self._watch_outage(lost)
 
     def _name_directly(self, new: Collection[str]) -> None:
         chosen = {topic: self._choose(topic) for topic in new}

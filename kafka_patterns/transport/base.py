@@ -370,11 +370,14 @@ class Transport(Protocol):
         """
         ...
 
-    def reader(self, max_bytes: int | None = None) -> Reader:
+    def reader(
+        self, max_bytes: int | None = None, watch: Callable[[bool], None] | None = None
+    ) -> Reader:
         """A new reader.
 
         :param max_bytes: how much may lie there fetched and not taken, beside one batch of each
             partition that is larger than its part. No bound if not given.
+        :param watch: told while it is polled, again and again, whether no broker can be reached.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -38,13 +39,18 @@ class KafkaReader:
         part, and a single batch may be larger. ``None`` leaves it to the settings.
     """
 
-    def __init__(self, config: Mapping[str, Any], max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        max_bytes: int | None = None,
+        watch: Callable[[bool], None] | None = None,
+    ) -> None:
         self._consumer = KafkaConsumer(
             **config,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            kafka_client=InterruptibleClient,
+            kafka_client=partial(InterruptibleClient, watch=watch),
         )
         switch_off_metrics(self._consumer)
         self._client: InterruptibleClient = self._consumer._client

@@ -55,9 +55,11 @@ class KafkaPythonTransport:
             name=f"kafka-patterns-{self._client_id}",
         )
 
-    def reader(self, max_bytes: int | None = None) -> KafkaReader:
+    def reader(
+        self, max_bytes: int | None = None, watch: Callable[[bool], None] | None = None
+    ) -> KafkaReader:
         config = settings.reader_config(self._options, self._client_id)
-        return KafkaReader(self._with_version(config), max_bytes)
+        return KafkaReader(self._with_version(config), max_bytes, watch)
 
     def member(
         self,
