@@ -79,12 +79,18 @@ class GroupDecisions:
     def before_rejoin(self, member: Member) -> None:
         """Let what runs finish, for a while: what leaves would otherwise run twice."""
         if member.membership_lost:
-            self._lose(self._ledger.partitions)  # others may have it already
-            return
-        self._set_status(KafkaStatus.REBALANCING)
-        self._quiet_down()
+            self._lose_all()
+        else:
+            self._quiet_down()
+
+    def _lose_all(self) -> None:
+        """Others may have everything already."""
+        if self._ledger.partitions:
+            self._set_status(KafkaStatus.REBALANCING)
+        self._lose(self._ledger.partitions)
 
     def _quiet_down(self) -> None:
+        self._set_status(KafkaStatus.REBALANCING)
         deadline = time.monotonic() + self._rebalance_timeout
         self._lanes.freeze()
         self._is_quiet = True
@@ -97,7 +103,7 @@ class GroupDecisions:
         """Commit what is finished, while the old generation still may."""
         self._lanes.freeze()
         if membership_lost:
-            self._lose(self._ledger.partitions)
+            self._lose_all()
             return
         if not self._is_quiet:
             self._quiet_down()  # the rebalance became due only within the poll that begins it
