@@ -36,8 +36,9 @@ class RunOptions:
         other; `unordered`. `None` is `partition` for events and `key` for requests.
     :param max_in_flight: messages held at most, in equal parts for the partitions; past that,
         reading pauses.
-    :param max_in_flight_bytes: bytes held at most, in equal parts for the partitions: half for
-        messages, half for what is fetched and waits for room. A larger message passes alone.
+    :param max_in_flight_bytes: bytes held at most, in equal parts for the partitions; of them
+        `consumer.max_partition_fetch_bytes` each, and half at most, for what is fetched and waits
+        for room. A larger message passes alone.
     :param max_waiting: messages held beside those while they wait for one of their key that is
         tried again, and half as many bytes as `max_in_flight_bytes`; past that, reading pauses.
     :param on_poison: what becomes of a record that cannot be decoded. `hold`: retried for

@@ -24,8 +24,12 @@ class Budget:
         self.part = limit
         """What each partition may hold."""
 
-    def share_among(self, holdings: Collection[int]) -> None:
-        """These are the partitions from now on, each with what it holds; others may have left."""
+    def share_among(self, holdings: Collection[int], *, limit: int | None = None) -> None:
+        """These are the partitions from now on, each with what it holds; others may have left.
+
+        :param limit: the bound from now on; as before, if not given.
+        """
+        self._limit = self._limit if limit is None else limit
         self.part = max(1, self._limit // max(1, len(holdings)))
         of_others = self._held - sum(holdings)
         self._excess = of_others + sum(max(0, held - self.part) for held in holdings)

@@ -88,10 +88,11 @@ class Engine:
         self._timers = Timers(f"{name}-timers")
         self._counters = Counters()
         self._watch = Watch(run.slow_handler_warning_ms / 1000)
-        # Half of the bytes for what is held, and half for what is fetched and waits for room.
-        fetched_bytes = run.max_in_flight_bytes // 2
         self._ledger = Ledger(
-            run.max_in_flight, run.max_in_flight_bytes - fetched_bytes, run.max_waiting
+            run.max_in_flight,
+            run.max_in_flight_bytes,
+            run.max_waiting,
+            chunk_bytes=options.consumer.max_partition_fetch_bytes,
         )
         self._lanes: Lanes[WorkItem] = Lanes(
             self._timers,
@@ -100,7 +101,10 @@ class Engine:
             take_back=self._take_back,
         )
         self._fetcher = Fetcher(
-            lambda: transport.reader(fetched_bytes), self, self._admin, f"{name}-fetcher"
+            lambda: transport.reader(run.max_in_flight_bytes // 2),
+            self,
+            self._admin,
+            f"{name}-fetcher",
         )
         self._committer = Committer(
             self._ledger, interval=run.auto_commit_interval_ms / 1000, group=group_id

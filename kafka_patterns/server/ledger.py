@@ -55,15 +55,26 @@ class Ledger:
     :param max_bytes: bytes of key and value that may be held at once, shared alike; the last
         record of each partition may pass its part.
     :param max_waiting: records that may be held beside them, shared alike, while they wait for
-        one that is tried again; of bytes as many as *max_bytes*.
+        one that is tried again; of bytes half of *max_bytes*.
+    :param chunk_bytes: how many of *max_bytes* are kept free for what is fetched of each
+        partition and waits for room; half of all at most.
     """
 
-    def __init__(self, max_records: int, max_bytes: int, max_waiting: int = 10_000) -> None:
+    def __init__(
+        self,
+        max_records: int,
+        max_bytes: int,
+        max_waiting: int = 10_000,
+        *,
+        chunk_bytes: int = 0,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._chunk_bytes = chunk_bytes
         self._lock = threading.Lock()  # guards everything below, and the partitions in it
         self._records = Budget(max_records)
         self._bytes = Budget(max_bytes)
         self._waiting = Budget(max_waiting)
-        self._waiting_bytes = Budget(max_bytes)
+        self._waiting_bytes = Budget(max(1, max_bytes // 2))
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._refused = 0  # how many of the partitions are
         self._finished_since_commit = 0
@@ -84,7 +95,10 @@ class Ledger:
     def _share(self) -> None:
         open_now = self._partitions.values()
         self._records.share_among([assigned.held for assigned in open_now])
-        self._bytes.share_among([assigned.held_bytes for assigned in open_now])
+        fetched = min(self._max_bytes // 2, self._chunk_bytes * len(open_now))
+        self._bytes.share_among(
+            [assigned.held_bytes for assigned in open_now], limit=self._max_bytes - fetched
+        )
         self._waiting.share_among([assigned.aside for assigned in open_now])
         self._waiting_bytes.share_among([assigned.aside_bytes for assigned in open_now])
 

@@ -165,7 +165,7 @@ def test_bytes_that_are_held_are_bounded_for_all_partitions_together(peers, wire
 
     with server, peers.client() as client:
         client.emit_batch(topic, [Message(value="x" * size, partition=n % 4) for n in range(200)])
-        # Half of the bound is for what is fetched and waits for room.
+        # Half of so small a bound is for what is fetched and waits for room.
         eventually(lambda: server.health().in_flight == 40, PATIENCE)
         gate.set()
         eventually(lambda: len(seen) == 200, PATIENCE)

@@ -39,7 +39,9 @@ def test_poison_harms_no_other_record(make_scenario, kafka, on_poison):
         "on_poison": on_poison,
         "retry_backoff_ms": 20,
         "retry_backoff_max_ms": 1_000,
+        # Poison that is held takes room: each partition's part has to be larger than its poison.
         "max_in_flight": 1_000,
+        "max_in_flight_bytes": 200_000_000,
     }
     worker = scenario.start_worker(options=scenario.options(run=run), count_health=True)
     poison = 0

@@ -89,6 +89,13 @@ class TestBounds:
         assert len(hold(ledger, hero, 50, size=10)) == 5
         assert len(hold(ledger, villain, 50, size=10)) == 5
 
+    @pytest.mark.parametrize(("chunk", "held"), [(0, 100), (10, 80), (25, 50), (1000, 50)])
+    def test_room_is_kept_for_what_is_fetched(self, chunk: int, held: int) -> None:
+        ledger = Ledger(1000, 100, chunk_bytes=chunk)
+        both = [open_at(ledger, partition, 0) for partition in (HERO, VILLAIN)]
+
+        assert sum(len(hold(ledger, one, 100)) for one in both) == held
+
     @pytest.mark.parametrize("size", [1, 100])
     def test_rooms_that_are_told_in_one_round_do_not_pass_the_bound_together(self, size) -> None:
         ledger = Ledger(100, 100 * size)
