@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -67,6 +68,14 @@ def _needs_no_real_kafka(item: pytest.Item) -> bool:
 
 def _needs_broker(item: pytest.Item) -> bool:
     return "broker" in getattr(item, "fixturenames", ()) or not _needs_no_real_kafka(item)
+
+
+@pytest.fixture
+def no_logs() -> Iterator[None]:
+    """For tests that fork: the lock of a log that another thread writes is held in the child."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,11 @@ import pytest
 from tests.integration.peers import PATIENCE
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.filterwarnings(
+pytestmark = [
+    pytest.mark.usefixtures("no_logs"),
     # Python 3.12 warns of what is tested here: threads that a fork leaves behind.
-    "ignore:This process:DeprecationWarning"
-)
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
 
 
 def in_child(work) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.integration.peers import PATIENCE, Peers
 
 pytestmark = [
     pytest.mark.timeout(180),
+    pytest.mark.usefixtures("no_logs"),
     # Python 3.12 warns of what is tested here: threads that a fork leaves behind.
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
 ]
@@ -30,6 +32,12 @@ def make_client(options: dict[str, Any], pattern: str) -> None:
     if not clients:
         clients.append(ClientKafkaProxy(options))
         clients[0].subscribe_to_response_of(pattern)
+
+
+def begin(options: dict[str, Any], pattern: str) -> None:
+    """Begin a process of the pool, which ends by itself if nobody else ends it."""
+    signal.alarm(int(3 * PATIENCE))
+    make_client(options, pattern)
 
 
 def ask(pattern: str, number: int) -> Any:
@@ -66,7 +74,7 @@ def test_processes_of_a_pool_ask_by_the_same_client(
     with ProcessPoolExecutor(
         PROCESSES,
         mp_context=multiprocessing.get_context(method),
-        initializer=make_client,
+        initializer=begin,
         initargs=(options, pattern),
     ) as pool:
         answers = list(pool.map(ask, [pattern] * QUESTIONS, range(QUESTIONS)))
