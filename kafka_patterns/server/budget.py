@@ -47,6 +47,11 @@ class Budget:
             own = own * spare // (spare + self._excess)
         return own if held else max(1, own)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether some hold more than their part, so that others get less than theirs."""
+        return self._excess > 0
+
     def change(self, before: int, after: int) -> None:
         """A partition held *before* and holds *after*."""
         self._held += after - before

@@ -57,7 +57,10 @@ class Dispatcher:
 
     def process(self, item: WorkItem) -> Outcome:
         """Work on *item*; never raises an ``Exception``."""
-        with inherited_deadline(read_deadline(item.record.header(headers.DEADLINE))):
+        deadline = read_deadline(item.record.header(headers.DEADLINE))
+        if deadline is None:
+            return self._process(item)
+        with inherited_deadline(deadline):
             return self._process(item)
 
     def _process(self, item: WorkItem) -> Outcome:

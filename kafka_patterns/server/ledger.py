@@ -215,8 +215,18 @@ class Ledger:
             if finished:
                 self._finish(assigned, record)
             self._hold(assigned, -1, -record.size)
-            makes_room = self._refused > 0 and self._admit()
+            makes_room = self._refused > 0 and self._admit_after(assigned)
             return Released(makes_room, self._finished_since_commit)
+
+    def _admit_after(self, assigned: AssignedPartition) -> bool:
+        """*assigned* holds less: where each has its part, that is room for nobody else."""
+        if assigned.lost or self._records.is_crowded or self._bytes.is_crowded:
+            return self._admit()
+        if not assigned.refused or not self._is_half_empty(assigned):
+            return False
+        assigned.refused = False
+        self._refused -= 1
+        return True
 
     def _admit(self) -> bool:
         """Give room to those that were refused, if there is enough; whether any got some."""
