@@ -47,6 +47,8 @@ def test_reading_goes_on_when_its_thread_is_to_end(peers: Peers, gate: threading
     serve_echo(peers, pattern, gate)
 
     with peers.client(pattern, nobody, reply={"mode": mode}) as client:
+        # It is connected then: amid a connect it would leave a socket behind.
+        assert client.send(pattern, "hero", timeout=PATIENCE) == "hero"
         pending = client.send_future(pattern, "wait", timeout=PATIENCE)
         unanswered = client.send_future(nobody, "?", timeout=0.5)
         end_thread("kafka-patterns-hero-client-fetcher")
