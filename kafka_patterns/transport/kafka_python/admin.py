@@ -33,6 +33,8 @@ __all__ = ["KafkaAdmin"]
 _RETRY_SECONDS = 0.02
 _PROBE_SECONDS = 0.1
 _CHECK_SECONDS = 0.1
+_PROBE_MS = 2_000
+"""How long one broker may take to tell its version, unless less is left to connect."""
 _NO_ERROR = 0
 
 
@@ -50,6 +52,7 @@ class KafkaAdmin:
         self._lock = threading.Lock()  # guards the consumer: one question at a time
         self._consumer: KafkaConsumer | None = None
         self._interrupted = False
+        self._probe_ms = _PROBE_MS
         self._refusals = Refusals()
 
     @contextmanager
@@ -62,6 +65,7 @@ class KafkaAdmin:
 
     def check_connection(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
+        self._probe_ms = min(self._probe_ms, int(timeout * 1000))
         with self._question():
             while not self._reached_advertised(min(deadline, time.monotonic() + _CHECK_SECONDS)):
                 if time.monotonic() >= deadline or self._refusals.are_final(self._addresses()):
@@ -217,7 +221,7 @@ class KafkaAdmin:
             raise Interrupted
         if self._consumer is None:
             self._consumer = KafkaConsumer(
-                **self._config,
+                **{"api_version_auto_timeout_ms": self._probe_ms, **self._config},
                 group_id=None,
                 enable_auto_commit=False,
                 kafka_client=partial(InterruptibleClient, refusals=self._refusals),

@@ -26,6 +26,8 @@ __all__ = ["Connection"]
 _CONNECT_TIMEOUT_MS = 10_000
 _SIGN_IN_TIMEOUT_MS = 5_000
 _LOOK_SECONDS = 0.01
+_SIZE_BYTES = 4
+_LARGEST_FIRST_ANSWER = 100_000_000
 _TLS_ALERT = b"\x15\x03"  # how a TLS record begins that says what is wrong
 _ENCRYPTED = ("SSL", "SASL_SSL")
 
@@ -178,9 +180,11 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
             raise
 
     def _recv(self) -> Any:
-        if not self._answered and not self._peer.encrypted and self._hears_tls():
-            self.close(_SpeaksTls("the broker speaks TLS"))
-            return ()
+        if not self._answered and not self._peer.encrypted:
+            stranger = _stranger(self._beginning())
+            if stranger is not None:
+                self.close(stranger)
+                return ()
         try:
             responses = super()._recv()
         except ssl.SSLError as error:
@@ -191,14 +195,13 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
             self._refusals.forget(self._peer.address)
         return responses
 
-    def _hears_tls(self) -> bool:
-        """The base would read it as the size of an answer, and make room for 350 MB."""
+    def _beginning(self) -> bytes:
+        """The first bytes of what there is to read."""
         with self._lock:
             try:
-                beginning = self._sock.recv(len(_TLS_ALERT), socket.MSG_PEEK)
+                return bytes(self._sock.recv(_SIZE_BYTES, socket.MSG_PEEK))
             except (OSError, AttributeError):
-                return False
-        return bool(beginning == _TLS_ALERT)
+                return b""
 
     def check_version(self, *arguments: Any, **named: Any) -> Any:
         try:
@@ -211,3 +214,16 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
 
 class _SpeaksTls(KafkaConnectionError):  # type: ignore[misc]  # the base has no types
     """The broker answered with a TLS record."""
+
+
+def _stranger(beginning: bytes) -> KafkaConnectionError | None:
+    """Who answers, if it is no Kafka.
+
+    The base would take any four bytes for the size of an answer, and make room for it at once:
+    350 MB for a TLS record, 1.2 GB for HTTP.
+    """
+    if beginning.startswith(_TLS_ALERT):
+        return _SpeaksTls("the broker speaks TLS")
+    if len(beginning) == _SIZE_BYTES and int.from_bytes(beginning, "big") > _LARGEST_FIRST_ANSWER:
+        return KafkaConnectionError(f"what listens there does not speak Kafka: {beginning!r}")
+    return None
