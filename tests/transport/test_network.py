@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import selectors
+import socket
 import time
 
 import pytest
@@ -58,3 +60,13 @@ def test_every_wait_after_an_interrupt_is_broken_off(client) -> None:
             client.poll(timeout_ms=0)
         with pytest.raises(Interrupted):
             await_future(client, KafkaFuture(), time.monotonic() + 30)
+
+
+def test_socket_that_was_closed_meanwhile_is_no_news(client) -> None:
+    near, far = socket.socketpair()
+    client._selector.register(near, selectors.EVENT_READ, None)
+    client._selector.unregister(near)
+    near.close()
+    far.close()
+
+    assert client._selector.unregister(near) is None

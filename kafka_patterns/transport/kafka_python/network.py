@@ -8,6 +8,7 @@ there ends every one of them.
 from __future__ import annotations
 
 import logging
+import selectors
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,20 @@ __all__ = ["InterruptibleClient", "await_future", "silence_cancelled_fetches"]
 
 _FUTURE_SLICE_MS = 100
 _SILENCE_SECONDS = 1.0
+
+
+class _Selector(selectors.DefaultSelector):
+    """Bears that a socket was closed meanwhile.
+
+    When a broker is connected the base closes the first connection, by which it learned of the
+    brokers; if that one had news in the same round, it then trips over its closed socket.
+    """
+
+    def unregister(self, fileobj: Any) -> Any:
+        try:
+            return super().unregister(fileobj)
+        except ValueError:
+            return None
 
 
 class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no types
@@ -48,6 +63,8 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         self.interrupted = False
         self._watch = watch
         self._refusals = Refusals() if refusals is None else refusals
+        if configs.get("selector", selectors.DefaultSelector) is selectors.DefaultSelector:
+            configs["selector"] = _Selector
         super().__init__(**configs)
         self._wake_w.setblocking(False)
 
