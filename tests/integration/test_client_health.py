@@ -101,8 +101,8 @@ def test_replies_that_nobody_waits_for_are_told_apart(
         eventually(lambda: first.health().late == 1, PATIENCE)
         eventually(lambda: first.health().unknown == 2, PATIENCE)
         eventually(lambda: second.health().of_others == 1, PATIENCE)
+        eventually(lambda: second.health().unknown == 2, PATIENCE)
         assert (first.health().of_others, second.health().late) == (0, 0)
-        assert second.health().unknown == 2
 
         # Twice: the second one is late.
         answered = second.send(pattern, "hero", timeout=PATIENCE)
