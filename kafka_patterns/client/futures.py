@@ -27,7 +27,8 @@ class CallbackFuture(Future[T]):
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call *fn* with this future on the client's callback thread once it is done."""
-        super().add_done_callback(lambda future: self._submit(lambda: fn(future)))
+        submit = self._submit  # not through this object, which would keep itself alive
+        super().add_done_callback(lambda future: submit(lambda: fn(future)))
 
     def cancel(self) -> bool:
         """Wait for no end any more; ``False`` if it has ended."""

@@ -123,17 +123,17 @@ class ClientKafkaProxy(RequestClient):
         request = self._request(
             topic, data, timeout, lambda to: FutureSlot(to, future), idempotency_key
         )
-        seconds = request.patience.seconds
+        seconds, end = request.patience.seconds, request.end
 
         def time_out() -> None:
-            if request.end(Outcome.TIMED_OUT):
+            if end(Outcome.TIMED_OUT):
                 request.slot.fail(_timed_out(topic, seconds))
 
         timer = self._timers.at(time.monotonic() + seconds, time_out)
 
         def ended(_: Future[Any]) -> None:
-            timer.cancel()
-            request.end(Outcome.CANCELLED)  # if that is what ended it
+            timer.cancel()  # not through the request, which has the future: a circle
+            end(Outcome.CANCELLED)  # if that is what ended it
 
         Future.add_done_callback(future, ended)
         return future

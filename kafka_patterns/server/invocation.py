@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,16 +58,19 @@ class Invocation:
     batch: Sequence[Invocation] = ()
     _filters_asked: bool = False
     _message: IncomingMessage | None = None
-    _context: KafkaContext | None = None
+    # Weak: the two would keep each other in memory, with the message, until a collection.
+    _context: weakref.ref[KafkaContext] | None = None
 
     # What the context tells
 
     @property
     def context(self) -> KafkaContext:
-        """The context of this call; always the same one."""
-        if self._context is None:
-            self._context = KafkaContext(self)
-        return self._context
+        """The context of this call; the same one as long as anybody has it."""
+        context = None if self._context is None else self._context()
+        if context is None:
+            context = KafkaContext(self)
+            self._context = weakref.ref(context)
+        return context
 
     @property
     def record(self) -> Record:

@@ -87,9 +87,23 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         else:
             self._untold.append(ended)
 
-    def was_sent(self, future: Any) -> bool:
-        """Whether the message of *future* had been in a request before its last failure."""
-        return getattr(future._produce_future, "was_sent", False)
+    def batch_of(self, future: Any) -> Any:
+        """What :meth:`was_sent` asks for, of a message that has not been let go."""
+        return future._produce_future
+
+    def was_sent(self, batch: Any) -> bool:
+        """Whether *batch* had been in a request before its last failure."""
+        return getattr(batch, "was_sent", False)
+
+    def let_go(self, future: Any) -> None:
+        """Forget who waits for *future*, which has ended.
+
+        The base leaves it in a circle with its batch: each message would stay in memory, with
+        all that waited for it, until the next garbage collection, and bring that nearer.
+        """
+        future._produce_future = None
+        future._callbacks.clear()
+        future._errbacks.clear()
 
     def append(self, topic: str, partition: int, message: EncodedMessage) -> KafkaFuture:
         """Buffer one record.

@@ -96,11 +96,15 @@ class KafkaProducerFace:
             _fail(future, topic, error)
             return True
 
+        batch = self._producer.batch_of(base_future)
+
         def succeeded(metadata: Any) -> None:
+            self._producer.let_go(base_future)
             _end(future, RecordMetadata(topic, partition, metadata.offset, metadata.timestamp))
 
         def failed(error: BaseException) -> None:
-            was_sent = self._producer.was_sent(base_future)
+            was_sent = self._producer.was_sent(batch)
+            self._producer.let_go(base_future)
             self._producer.tell(
                 lambda: _fail(future, topic, error, was_sent=was_sent, why=self.trouble())
             )
