@@ -127,8 +127,7 @@ class Record(NamedTuple):
         return False
 
 
-@attrs.frozen(kw_only=True)
-class IncomingMessage:
+class IncomingMessage(NamedTuple):
     """A received message, parsed and raw.
 
     ``key``, ``value`` and ``headers`` are parsed by the payload rules; the ``raw_`` fields

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import threading
 from collections import defaultdict
 
 import attrs
 
 from kafka_patterns.client.histogram import BOUNDS, Histogram, bucket_of
+from kafka_patterns.consuming.brief_lock import BriefLock
 
 __all__ = ["Outcome", "PatternCounts", "RequestCounts", "Ticket"]
 
@@ -96,7 +96,7 @@ class RequestCounts:
     """The books of one client."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the books
+        self._lock = BriefLock()  # guards the books
         self._books: defaultdict[str, _Book] = defaultdict(_Book)
 
     def ticket(self, pattern: str, now: float) -> Ticket:

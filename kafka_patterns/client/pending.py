@@ -12,6 +12,7 @@ from typing import Any
 
 from kafka_patterns.client.counts import Outcome, Ticket
 from kafka_patterns.client.reply import Reply, StreamOrder
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.errors import TooManyPendingRequests, TooManyUnreadReplies
 from kafka_patterns.message import TopicPartition
 
@@ -186,7 +187,7 @@ class PendingRequests:
     def __init__(self, limit: int, partition_idle: Callable[[TopicPartition], None]) -> None:
         self._limit = limit
         self._partition_idle = partition_idle
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = BriefLock()  # guards the two below
         self._slots: dict[bytes, Slot] = {}
         self._waiting_on: Counter[TopicPartition] = Counter()
 

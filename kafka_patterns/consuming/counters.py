@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
+
+from kafka_patterns.consuming.brief_lock import BriefLock
 
 __all__ = ["Counters"]
 
@@ -12,7 +13,7 @@ class Counters:
     """Plain counters by name; a name appears with its first count."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the counts
+        self._lock = BriefLock()  # guards the counts
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, count: int = 1) -> None:

@@ -16,6 +16,8 @@ def parse_headers(pairs: HeaderPairs) -> dict[str, Any]:
     The values of a repeated name are joined by commas (a null is an empty text there) and
     then parsed; the raw pairs keep them apart.
     """
+    if not pairs:
+        return {}
     values: dict[str, list[bytes | None]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

@@ -5,6 +5,7 @@ Runs in a worker thread, and for a deferred message in the thread that finishes 
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +139,7 @@ class Dispatcher:
                 exhaust(invocation.filter(error))
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
             return self._recovery.after_event(invocation, error)
-        invocation.item.handled_by.add(invocation.handler)
+        invocation.item.went_through(invocation.handler)
         return Finished()
 
     # Requests
@@ -170,10 +171,6 @@ class Dispatcher:
         self, invocation: Invocation, conclude: Conclude, consume: Callable[[Any], Any]
     ) -> Outcome:
         """Call the handler, and conclude, unless it finishes the message later."""
-
-        def raise_again(error: Exception) -> None:
-            raise error
-
         try:
             result = invocation.run(consume)
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
@@ -181,11 +178,14 @@ class Dispatcher:
             if acknowledgement is not None and not acknowledgement.void():
                 # Another thread acknowledged it before the handler raised.
                 return Deferred(acknowledgement.when_settled)
-            failure = error
-            return conclude(invocation, lambda: raise_again(failure))
+            return conclude(invocation, functools.partial(_raise, error))
         if invocation.acknowledgement is not None:
             return Deferred(invocation.acknowledgement.when_settled)
         return conclude(invocation, lambda: result)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _answer(result: Any, replies: Replies | NoReplies) -> None:

@@ -385,7 +385,7 @@ class Engine:
 def _lane_key(token: AssignedPartition, record: Record, ordering: str) -> Any:
     """The lane of a record; ``None`` for a lane of its own. The epoch is part of it."""
     if ordering == "partition":
-        return (token.partition, id(token))
+        return token
     if ordering == "key" and record.key is not None:
-        return (token.partition, id(token), record.key)
+        return (token, record.key)
     return None

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.consuming.timers import Timers
 
 __all__ = ["Lanes", "Limit"]
@@ -67,8 +68,8 @@ class Lanes(Generic[Item]):
         self._take_back = take_back
         # Workers block in this queue alone: a condition would cost each of them several locks.
         self._ready: SimpleQueue[_Lane[Item] | None] = SimpleQueue()
-        self._lock = threading.Lock()  # guards everything below
-        self._idle = threading.Condition(self._lock)
+        self._lock = BriefLock()  # guards everything below
+        self._idle = threading.Condition(self._lock)  # type: ignore[arg-type]  # it may be any lock
         self._lanes: dict[Hashable, _Lane[Item]] = {}
         self._running: dict[Item, _Lane[Item]] = {}
         self._waiting: set[_Lane[Item]] = set()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import attrs
 
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.consuming.offset_map import decode_runs, encode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.budget import Budget
@@ -70,7 +70,7 @@ class Ledger:
     ) -> None:
         self._max_bytes = max_bytes
         self._chunk_bytes = chunk_bytes
-        self._lock = threading.Lock()  # guards everything below, and the partitions in it
+        self._lock = BriefLock()  # guards everything below, and the partitions in it
         self._records = Budget(max_records)
         self._bytes = Budget(max_bytes)
         self._waiting = Budget(max_waiting)

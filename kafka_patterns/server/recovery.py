@@ -84,7 +84,7 @@ class Recovery:
         item, handler = invocation.item, invocation.handler
         level = item.route.retry_level
         topic = handler.mark.pattern
-        item.letters[handler] = retry.letter(
+        letter = retry.letter(
             _as_it_was(item, handler),
             error,
             topic=retry.topics(topic, self._group)[level],
@@ -92,6 +92,7 @@ class Recovery:
             due=self._wall_clock() + delay,
             group=self._group,
         )
+        item.put_letter(handler, letter)
         return self.bury(item, handler)
 
     def seconds_until_due(self, item: WorkItem) -> float:
@@ -179,7 +180,7 @@ class Recovery:
             error = ended.exception()
             if error is not None:
                 return RetryLater(error, self._backoff(item.attempt))
-            del item.letters[handler]
+            item.drop_letter(handler)
             return _through(item, handler)
 
         return Deferred(lambda listener: ended.add_done_callback(lambda _: listener(outcome())))
@@ -187,7 +188,7 @@ class Recovery:
     def _write_dead_letter(self, item: WorkItem, handler: Handler, error: Exception) -> None:
         chosen = handler.mark.dead_letter
         assert chosen is not None
-        item.letters[handler] = chosen.letter(_as_it_was(item, handler), error, self._group)
+        item.put_letter(handler, chosen.letter(_as_it_was(item, handler), error, self._group))
 
     def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
         """What becomes of a message whose handler raised what is no ``Exception``."""
@@ -196,7 +197,7 @@ class Recovery:
 
 
 def _through(item: WorkItem, handler: Handler) -> Finished:
-    item.handled_by.add(handler)
+    item.went_through(handler)
     item.given_up = True
     return Finished()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -13,6 +15,9 @@ from kafka_patterns.server.ledger import AssignedPartition
 from kafka_patterns.server.routes import Route
 
 __all__ = ["WorkItem"]
+
+# Few items have any: what thousands of others need not, the garbage collector need not look at.
+_NO_LETTERS: Mapping[Any, Letter] = MappingProxyType({})
 
 
 @attrs.define(eq=False)
@@ -34,7 +39,19 @@ class WorkItem:
     attempt: int = 0
     arrived: float = attrs.field(factory=time.monotonic)
     first_tried: float | None = None
-    handled_by: set[Any] = attrs.field(factory=set)
-    letters: dict[Any, Letter] = attrs.field(factory=dict)
+    handled_by: tuple[Any, ...] = ()
+    letters: Mapping[Any, Letter] = _NO_LETTERS
     given_up: bool = False
     releases_left: int = 1
+
+    def put_letter(self, handler: Any, letter: Letter) -> None:
+        """*handler* gave it up."""
+        self.letters = {**self.letters, handler: letter}
+
+    def drop_letter(self, handler: Any) -> None:
+        """What *handler* gave up is acknowledged."""
+        self.letters = {other: self.letters[other] for other in self.letters if other != handler}
+
+    def went_through(self, handler: Any) -> None:
+        """*handler* is through with it."""
+        self.handled_by = (*self.handled_by, handler)
