@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -10,14 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType, ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
-from kafka_patterns.consuming.at_exit import call_at_exit
-from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
-from kafka_patterns.consuming.forks import begin_anew_after_fork
+from kafka_patterns.consuming.life import Life
 from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
 from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
@@ -26,7 +23,6 @@ from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.base import Deserializer, Serializer
-from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.engine import Engine
 from kafka_patterns.server.handlers import (
     Handler,
@@ -44,17 +40,12 @@ from kafka_patterns.server.marks import (
     message_pattern,
 )
 from kafka_patterns.server.routes import Routes
-from kafka_patterns.status import KafkaStatus, StatusStream
+from kafka_patterns.status import KafkaStatus
 
 __all__ = ["ExitCode", "ServerKafka"]
 
-logger = logging.getLogger("kafka_patterns.server")
-
-T = TypeVar("T")
-
 _JOIN_MARGIN_SECONDS = 30.0
 _WAIT_SLICE_SECONDS = 0.1
-_EXIT_SECONDS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -66,7 +57,7 @@ class ExitCode:
     """A second signal ended it before it was drained."""
 
 
-class ServerKafka:
+class ServerKafka(Life):
     """Runs handlers for requests and events of the topics they are registered for.
 
     :param options: a mapping or :class:`~kafka_patterns.KafkaOptions`.
@@ -76,49 +67,20 @@ class ServerKafka:
     role_postfix = "-server"
 
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
-        self.options = KafkaOptions.of(options)
-        self._name = f"kafka-patterns-{self.client_id}"
-        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        super().__init__(options)
         self._routes = Routes()
         self._filters: list[ExceptionFilter] = []
         self._middleware = MiddlewareChain()
-        self._begin()
-        self._status = StatusStream(self._submit)
-        begin_anew_after_fork(self)
-
-    def _submit(self, callback: Callable[[], object]) -> None:
-        self._callbacks.submit(callback)
 
     def _begin(self) -> None:
-        self._callbacks = CallbackThread(f"{self._name}-callbacks")
-        self._lifecycle = threading.RLock()  # held while starting and stopping
+        super()._begin()
         self._engine: Engine | None = None
         self._stop_wanted = threading.Event()
         self._failure: BaseException | None = None
         self._interrupted = False
-        self._not_at_exit: Callable[[], None] | None = None
 
-    def begin_anew(self) -> Any:
-        """After a fork, in the child: not running; the parent's server is the parent's."""
-        inherited = self._engine
-        self._begin()
-        self._status.begin_anew()
-        return inherited
-
-    @property
-    def client_id(self) -> str:
-        """The client id on the wire; override it to change what is appended."""
-        return self.options.client_id_for(self.role_postfix)
-
-    @property
-    def group_id(self) -> str:
-        """The group id on the wire; override it to change what is appended."""
-        return self.options.group_id_for(self.role_postfix)
-
-    @property
-    def status(self) -> StatusStream:
-        """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
-        return self._status
+    def _what_is_open(self) -> Any:
+        return self._engine
 
     # Handlers
 
@@ -277,10 +239,7 @@ class ServerKafka:
             engine.stop(1.0)
             raise
         self._engine = engine
-        self._not_at_exit = call_at_exit(self._stop_at_exit)
-
-    def _stop_at_exit(self) -> None:
-        self.stop(_EXIT_SECONDS)
+        self._close_at_exit()
 
     def _wait_until_reading(self, timeout: float | None) -> None:
         if timeout is None:
@@ -317,12 +276,14 @@ class ServerKafka:
             engine, self._engine = self._engine, None
             if engine is None:
                 return True
-            if self._not_at_exit is not None:
-                self._not_at_exit()
+            self._not_at_exit()
             clean = engine.stop(timeout)
             self._status.set(KafkaStatus.STOPPED)
             self._callbacks.close(1.0)
             return clean
+
+    def _close_within(self, seconds: float) -> None:
+        self.stop(seconds)
 
     def __enter__(self) -> ServerKafka:
         return self.start()
@@ -397,12 +358,6 @@ class ServerKafka:
         :raises NotConnected: before ``start``.
         """
         return self._running().consumer_driver
-
-    def run_on_consumer_thread(
-        self, function: Callable[[Any], T], timeout: float | None = None
-    ) -> T:
-        """Run *function* with the group's ``KafkaConsumer`` in the thread that owns it."""
-        return self.consumer.run_on_consumer_thread(function, timeout)
 
     def unwrap(self) -> tuple[Any, Any, Any]:
         """kafka-python's own objects: producer, member, fetcher.
