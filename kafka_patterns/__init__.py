@@ -82,7 +82,8 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.server.context import KafkaContext
 from kafka_patterns.server.marks import Batch, event_pattern, message_pattern
-from kafka_patterns.server.server import ExitCode, ServerKafka
+from kafka_patterns.server.server import ServerKafka
+from kafka_patterns.server.signals import ExitCode
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [

@@ -22,6 +22,7 @@ from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.status import KafkaStatus
+from kafka_patterns.transport.loading import load_transport
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -85,12 +86,9 @@ class ClientLife(Life):
             return self
 
     def _make_connection(self) -> Connection:
-        # The base is imported by the first connect, not by importing or constructing.
-        from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
-
         return Connection(
             self.options,
-            KafkaPythonTransport(self.options, self.client_id),
+            load_transport(self.options, self.client_id),
             self._pending,
             ReplyRouter(self._pending, self._ids, self._dropped),
             self.group_id,
