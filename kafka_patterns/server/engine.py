@@ -39,7 +39,8 @@ from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import Replier, default_allow_reply_topic
+from kafka_patterns.server.replier import Replier
+from kafka_patterns.server.reply_address import default_allow_reply_topic
 from kafka_patterns.server.routes import Route, Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem

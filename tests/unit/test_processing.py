@@ -23,7 +23,7 @@ from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.marks import marks_of
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import Replier
+from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
