@@ -116,6 +116,9 @@ class Replier:
         :param is_wanted: asked before sending again after a failure on the way.
         """
 
+        def again() -> None:
+            self.send(message, address, acknowledged, is_wanted)
+
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
             if error is None:
@@ -123,7 +126,8 @@ class Replier:
                 acknowledged()
             elif isinstance(error, SendFailed) and error.retriable:
                 if is_wanted():
-                    self._send_later(message, address, acknowledged, is_wanted)
+                    self.counters.add("replies_sent_again")
+                    self._timers.at(time.monotonic() + _RESEND_SECONDS, again)
                 else:  # the request stays unfinished, and comes again
                     self.counters.add("replies_abandoned")
             else:
@@ -131,17 +135,6 @@ class Replier:
 
         sent = self._producer.send(address.topic, message, timeout=self._send_timeout)
         sent.add_done_callback(ended)
-
-    def _send_later(
-        self,
-        message: EncodedMessage,
-        address: ReplyAddress,
-        acknowledged: Callable[[], None],
-        is_wanted: Callable[[], bool],
-    ) -> None:
-        self.counters.add("replies_sent_again")
-        again = time.monotonic() + _RESEND_SECONDS
-        self._timers.at(again, lambda: self.send(message, address, acknowledged, is_wanted))
 
     def _give_up(
         self,
