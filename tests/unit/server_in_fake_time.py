@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from kafka_patterns.backoff import exponential
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.errors import SendFailed
-from kafka_patterns.failures.backoff import exponential
 from kafka_patterns.message import (
     EncodedMessage,
     HeaderPairs,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kafka_patterns import event_pattern
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
