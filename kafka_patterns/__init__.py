@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kafka_patterns.backoff import exponential, fixed
 from kafka_patterns.client.counts import PatternCounts
 from kafka_patterns.client.gathering import Gathered, GatheredReply
 from kafka_patterns.client.health import ClientHealth
@@ -41,7 +42,6 @@ from kafka_patterns.errors import (
     TooManyUnreadReplies,
     TransportError,
 )
-from kafka_patterns.failures.backoff import exponential, fixed
 from kafka_patterns.failures.database_store import DatabaseStore
 from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
@@ -82,7 +82,8 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.server.context import KafkaContext
 from kafka_patterns.server.marks import Batch, event_pattern, message_pattern
-from kafka_patterns.server.server import ExitCode, ServerKafka
+from kafka_patterns.server.server import ServerKafka
+from kafka_patterns.server.signals import ExitCode
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [

@@ -39,6 +39,13 @@ DLT_ORIGINAL_OFFSET: Final = "kafka_dlt-original-offset"
 DLT_ORIGINAL_TIMESTAMP: Final = "kafka_dlt-original-timestamp"
 DLT_ORIGINAL_TIMESTAMP_TYPE: Final = "kafka_dlt-original-timestamp-type"
 DLT_ORIGINAL_CONSUMER_GROUP: Final = "kafka_dlt-original-consumer-group"
+DLT_ORIGIN: Final = (
+    DLT_ORIGINAL_TOPIC,
+    DLT_ORIGINAL_PARTITION,
+    DLT_ORIGINAL_OFFSET,
+    DLT_ORIGINAL_TIMESTAMP,
+    DLT_ORIGINAL_TIMESTAMP_TYPE,
+)
 DLT_EXCEPTION_FQCN: Final = "kafka_dlt-exception-fqcn"
 DLT_EXCEPTION_CAUSE_FQCN: Final = "kafka_dlt-exception-cause-fqcn"
 DLT_EXCEPTION_MESSAGE: Final = "kafka_dlt-exception-message"
@@ -69,17 +76,20 @@ RETRY_ORIGINAL_PARTITION: Final = "kafka_original-partition"
 RETRY_ORIGINAL_OFFSET: Final = "kafka_original-offset"
 RETRY_ORIGINAL_TIMESTAMP: Final = "kafka_original-timestamp"
 RETRY_ORIGINAL_TIMESTAMP_TYPE: Final = "kafka_original-timestamp-type"
+RETRY_ORIGIN: Final = (
+    RETRY_ORIGINAL_TOPIC,
+    RETRY_ORIGINAL_PARTITION,
+    RETRY_ORIGINAL_OFFSET,
+    RETRY_ORIGINAL_TIMESTAMP,
+    RETRY_ORIGINAL_TIMESTAMP_TYPE,
+)
 RETRY_EXCEPTION_FQCN: Final = "kafka_exception-fqcn"
 RETRY_ADDED_NAMES: Final = frozenset(
     {
         RETRY_ATTEMPTS,
         RETRY_FIRST_TIMESTAMP,
         RETRY_DUE_TIMESTAMP,
-        RETRY_ORIGINAL_TOPIC,
-        RETRY_ORIGINAL_PARTITION,
-        RETRY_ORIGINAL_OFFSET,
-        RETRY_ORIGINAL_TIMESTAMP,
-        RETRY_ORIGINAL_TIMESTAMP_TYPE,
+        *RETRY_ORIGIN,
         RETRY_EXCEPTION_FQCN,
         DLT_ORIGINAL_CONSUMER_GROUP,
     }

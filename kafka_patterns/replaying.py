@@ -17,6 +17,7 @@ from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import validate_topic_name
 from kafka_patterns.transport.base import EARLIEST, LATEST, Admin, Transport
+from kafka_patterns.transport.loading import load_transport
 
 __all__ = ["inspect_dead_letters", "replay"]
 
@@ -168,10 +169,7 @@ def _run(
 
 @contextmanager
 def _connected(options: KafkaOptions) -> Iterator[tuple[Transport, Admin]]:
-    # The base is imported by the first connection, not by importing.
-    from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
-
-    transport = KafkaPythonTransport(options, options.client_id_for(_ROLE_POSTFIX))
+    transport = load_transport(options, options.client_id_for(_ROLE_POSTFIX))
     admin = transport.admin()
     try:
         admin.check_connection(options.client.connection_timeout_ms / 1000)

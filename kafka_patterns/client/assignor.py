@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kafka_patterns.headers import REPLY_ASSIGNOR_NAME, REPLY_ASSIGNOR_VERSION
-from kafka_patterns.transport.base import MemberClaim
+from kafka_patterns.transport.group import MemberClaim
 
 __all__ = ["ReplyAssignmentPolicy", "assign_reply_partitions", "read_claims", "write_claims"]
 

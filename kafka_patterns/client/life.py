@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-from typing_extensions import Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from kafka_patterns.client.connection import Connection
 from kafka_patterns.client.correlation_ids import CorrelationIds
@@ -15,85 +12,53 @@ from kafka_patterns.client.health import ClientHealth, observe
 from kafka_patterns.client.pending import PendingRequests
 from kafka_patterns.client.replies import ReplyRouter
 from kafka_patterns.client.requests import RequestWriter
-from kafka_patterns.consuming.at_exit import call_at_exit
-from kafka_patterns.consuming.callbacks import CallbackThread
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
-from kafka_patterns.consuming.forks import begin_anew_after_fork
+from kafka_patterns.consuming.life import Life
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.errors import ClientClosed, NotConnected
 from kafka_patterns.message import EncodedMessage, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
 from kafka_patterns.serialization.base import Deserializer, Serializer
-from kafka_patterns.serialization.registry import Serialization
-from kafka_patterns.status import KafkaStatus, StatusStream
+from kafka_patterns.status import KafkaStatus
+from kafka_patterns.transport.loading import load_transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["ClientLife"]
 
-T = TypeVar("T")
-SelfT = TypeVar("SelfT", bound="ClientLife")
-
 _CLOSE_SECONDS = 10.0
-_EXIT_SECONDS = 5.0
 
 
-class ClientLife:
+class ClientLife(Life):
     """What a client is beside its requests and events."""
 
     role_postfix = "-client"
 
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
-        self.options = KafkaOptions.of(options)
-        self._name = f"kafka-patterns-{self.client_id}"
-        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        super().__init__(options)
         self._writer = RequestWriter(self._serialization)
         self._reply_topics: set[str] = set()
-        self._begin()
-        self._status = StatusStream(self._submit)
-        begin_anew_after_fork(self)
-
-    def _submit(self, callback: Callable[[], object]) -> None:
-        self._callbacks.submit(callback)
 
     def _begin(self) -> None:
-        self._callbacks = CallbackThread(f"{self._name}-callbacks")
+        super()._begin()
         self._timers = Timers(f"{self._name}-deadlines")
         self._ids = CorrelationIds()
         self._counts = RequestCounts()
         self._dropped = Counters()
         self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
-        self._lifecycle = threading.RLock()  # held while connecting and closing
         self._connection: Connection | None = None
         self._opening: Connection | None = None
         self._closed = False
-        self._not_at_exit: Callable[[], None] | None = None
 
-    def begin_anew(self) -> Any:
-        """After a fork, in the child: not connected; the next use connects."""
-        inherited = (self._connection, self._opening, self._pending, self._timers)
-        self._begin()
-        self._status.begin_anew()
-        return inherited
-
-    @property
-    def client_id(self) -> str:
-        """The client id on the wire; override it to change what is appended."""
-        return self.options.client_id_for(self.role_postfix)
-
-    @property
-    def group_id(self) -> str:
-        """The group id on the wire; override it to change what is appended."""
-        return self.options.group_id_for(self.role_postfix)
+    def _what_is_open(self) -> Any:
+        return (self._connection, self._opening, self._pending, self._timers)
 
     def get_response_pattern_name(self, pattern: str) -> str:
         """The reply topic of a pattern: ``<pattern>.reply``; override it to use another."""
         return reply_topic(pattern)
-
-    @property
-    def status(self) -> StatusStream:
-        """``connected``, ``disconnected``, ``rebalancing``, ``crashed``, ``stopped``."""
-        return self._status
 
     def use_serializers(
         self,
@@ -117,19 +82,13 @@ class ClientLife:
                 self._closed = False
                 self._callbacks.reopen()
                 self._connection = self._open()
-                self._not_at_exit = call_at_exit(self._close_at_exit)
+                self._close_at_exit()
             return self
 
-    def _close_at_exit(self) -> None:
-        self.close(_EXIT_SECONDS)
-
     def _make_connection(self) -> Connection:
-        # The base is imported by the first connect, not by importing or constructing.
-        from kafka_patterns.transport.kafka_python.transport import KafkaPythonTransport
-
         return Connection(
             self.options,
-            KafkaPythonTransport(self.options, self.client_id),
+            load_transport(self.options, self.client_id),
             self._pending,
             ReplyRouter(self._pending, self._ids, self._dropped),
             self.group_id,
@@ -163,14 +122,16 @@ class ClientLife:
             connection, self._connection = self._connection, None
             if connection is None:
                 return
-            if self._not_at_exit is not None:
-                self._not_at_exit()
+            self._not_at_exit()
             for slot in self._pending.remove_all():
                 slot.fail(ClientClosed("the client was closed before the reply came"))
             connection.close(timeout)
             self._status.set(KafkaStatus.STOPPED)
             self._timers.close(1.0)
             self._callbacks.close(1.0)
+
+    def _close_within(self, seconds: float) -> None:
+        self.close(seconds)
 
     def __enter__(self) -> Self:
         return self.connect()
@@ -216,12 +177,6 @@ class ClientLife:
                 "there is no consumer: call connect() first, after subscribe_to_response_of()"
             )
         return ConsumerDriver(connection.membership, connection.fetcher)
-
-    def run_on_consumer_thread(
-        self, function: Callable[[Any], T], timeout: float | None = None
-    ) -> T:
-        """Run *function* with the group's ``KafkaConsumer`` in the thread that owns it."""
-        return self.consumer.run_on_consumer_thread(function, timeout)
 
     def unwrap(self) -> tuple[Any, Any, Any]:
         """kafka-python's own objects: producer, member and fetcher (``None`` where absent).

@@ -30,7 +30,8 @@ from kafka_patterns.errors import (
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import LATEST, Admin, Member, Transport
+from kafka_patterns.transport.base import LATEST, Admin, Transport
+from kafka_patterns.transport.group import Member
 
 __all__ = ["ReplyConsumer"]
 

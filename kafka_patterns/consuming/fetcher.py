@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import TransportError
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.transport.base import (
     EARLIEST,

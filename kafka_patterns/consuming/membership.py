@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import GroupError, NotConnected, TransportError
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.base import AssignmentListener, Interrupted, Member
+from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.group import AssignmentListener, Member
 
 __all__ = ["Membership", "MembershipOwner"]
 

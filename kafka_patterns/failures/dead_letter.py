@@ -6,7 +6,6 @@ texts as UTF-8, the partition as 4 bytes and offset and timestamp as 8 bytes, bi
 
 from __future__ import annotations
 
-import struct
 import traceback
 
 import attrs
@@ -14,6 +13,7 @@ import attrs
 from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.letter import Letter
+from kafka_patterns.failures.origin import origin_headers
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
 from kafka_patterns.patterns import validate_topic_name
 
@@ -82,7 +82,7 @@ class DeadLetter:
         """
         kept = [pair for pair in record.headers if pair[0] not in headers.DLT_EXCEPTION_NAMES]
         trace = self._trace(error) if self.include_trace else []
-        about = [*kept, *_origin(record, group), *self._exception(error)]
+        about = [*kept, *origin_headers(record, group, headers.DLT_ORIGIN), *self._exception(error)]
         forms = [[*about, *trace], about, record.headers] if trace else [about, record.headers]
         messages = [
             EncodedMessage(
@@ -113,18 +113,6 @@ class DeadLetter:
             lines = [*traceback.format_tb(error.__traceback__), class_name(error)]
         text = "".join(lines).encode("utf-8", "replace")
         return [(headers.DLT_EXCEPTION_STACKTRACE, _last(text, self.max_trace_bytes))]
-
-
-def _origin(record: Record, group: str) -> HeaderPairs:
-    kind = headers.TIMESTAMP_TYPES.get(record.timestamp_type, headers.NO_TIMESTAMP_TYPE)
-    return [
-        (headers.DLT_ORIGINAL_TOPIC, record.topic.encode()),
-        (headers.DLT_ORIGINAL_PARTITION, struct.pack(">i", record.partition)),
-        (headers.DLT_ORIGINAL_OFFSET, struct.pack(">q", record.offset)),
-        (headers.DLT_ORIGINAL_TIMESTAMP, struct.pack(">q", record.timestamp)),
-        (headers.DLT_ORIGINAL_TIMESTAMP_TYPE, kind.encode()),
-        (headers.DLT_ORIGINAL_CONSUMER_GROUP, group.encode()),
-    ]
 
 
 def class_name(error: BaseException) -> str:

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from kafka_patterns.backoff import fixed
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
-from kafka_patterns.failures.backoff import fixed
 from kafka_patterns.failures.policy import Failure, Retry, RetryAfter
 
 __all__ = [

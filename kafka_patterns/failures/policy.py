@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
+from kafka_patterns.backoff import Backoff, exponential
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
-from kafka_patterns.failures.backoff import Backoff, exponential
 from kafka_patterns.failures.causes import Cause
 
 __all__ = [

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.headers import REPLAY_ASSIGNOR_NAME, REPLAY_ASSIGNOR_VERSION
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
-from kafka_patterns.transport.base import AssignmentListener, MemberClaim, Transport
+from kafka_patterns.transport.base import Transport
+from kafka_patterns.transport.group import AssignmentListener, MemberClaim
 
 __all__ = ["ReplayGroup", "SoleOwner"]
 

@@ -17,6 +17,7 @@ from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.dead_letter import class_name
 from kafka_patterns.failures.letter import Letter
+from kafka_patterns.failures.origin import origin_headers
 from kafka_patterns.failures.policy import ExceptionTypes, Retry, exception_types
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
 from kafka_patterns.patterns import validate_topic_name
@@ -101,7 +102,11 @@ class RetryTopics:
         :param due: when it is tried again, in seconds since 1970.
         :param group: the group that tries it.
         """
-        added = [*_origin(record, group), *_schedule(record, attempt + 1, due), *_failure(error)]
+        added = [
+            *origin_headers(record, group, headers.RETRY_ORIGIN),
+            *_schedule(record, attempt + 1, due),
+            *_failure(error),
+        ]
         message = EncodedMessage(
             value=record.value,
             key=record.key,
@@ -110,18 +115,6 @@ class RetryTopics:
             partition_is_wish=True,
         )
         return Letter(topic, (message,), "sent_to_retry_topics")
-
-
-def _origin(record: Record, group: str) -> HeaderPairs:
-    kind = headers.TIMESTAMP_TYPES.get(record.timestamp_type, headers.NO_TIMESTAMP_TYPE)
-    return [
-        (headers.RETRY_ORIGINAL_TOPIC, record.topic.encode()),
-        (headers.RETRY_ORIGINAL_PARTITION, struct.pack(">i", record.partition)),
-        (headers.RETRY_ORIGINAL_OFFSET, struct.pack(">q", record.offset)),
-        (headers.RETRY_ORIGINAL_TIMESTAMP, struct.pack(">q", record.timestamp)),
-        (headers.RETRY_ORIGINAL_TIMESTAMP_TYPE, kind.encode()),
-        (headers.DLT_ORIGINAL_CONSUMER_GROUP, group.encode()),
-    ]
 
 
 def _schedule(record: Record, attempt: int, due: float) -> HeaderPairs:

@@ -10,7 +10,8 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.server.ledger import Ledger
-from kafka_patterns.transport.base import EARLIEST, LATEST, Admin, Member
+from kafka_patterns.transport.base import EARLIEST, LATEST, Admin
+from kafka_patterns.transport.group import Member
 
 __all__ = ["Assignments"]
 

@@ -17,7 +17,7 @@ from kafka_patterns.headers import (
     SERVER_ASSIGNOR_VERSION,
 )
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.base import MemberClaim
+from kafka_patterns.transport.group import MemberClaim
 
 __all__ = ["StickyPolicy", "assign_sticky", "read_owned", "write_owned"]
 

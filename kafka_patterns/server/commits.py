@@ -7,7 +7,7 @@ import time
 
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
-from kafka_patterns.transport.base import Member
+from kafka_patterns.transport.group import Member
 
 __all__ = ["Committer"]
 

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from kafka_patterns.errors import TransportError
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.routes import Routes
-from kafka_patterns.transport.base import Admin, Member
+from kafka_patterns.transport.base import Admin
+from kafka_patterns.transport.group import Member
 
 __all__ = ["Discovery"]
 

@@ -20,7 +20,9 @@ from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Conclude, Invocation, InvocationMaker
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, worse
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import NoReplies, Replier, Replies, ReplyAddress, read_address
+from kafka_patterns.server.replier import Replier
+from kafka_patterns.server.replies import NoReplies, Replies
+from kafka_patterns.server.reply_address import ReplyAddress, read_address
 from kafka_patterns.server.work import WorkItem
 
 __all__ = ["Dispatcher", "exhaust"]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.fetcher import Fetcher
@@ -18,7 +19,6 @@ from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.consuming.topics import find_missing_topics
 from kafka_patterns.errors import TransportError
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.failures.replay_message import is_for_another_group
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
@@ -39,7 +39,8 @@ from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import Replier, default_allow_reply_topic
+from kafka_patterns.server.replier import Replier
+from kafka_patterns.server.reply_address import default_allow_reply_topic
 from kafka_patterns.server.routes import Route, Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem

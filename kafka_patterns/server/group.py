@@ -19,7 +19,7 @@ from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import Member
+from kafka_patterns.transport.group import Member
 
 __all__ = ["GroupDecisions"]
 

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from kafka_patterns.backoff import Backoff
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.errors import KafkaRetriableException
-from kafka_patterns.failures.backoff import Backoff
 from kafka_patterns.failures.causes import Cause
 from kafka_patterns.failures.policy import Decision, Failure, GiveUp, Reason, Retry, RetryAfter
 from kafka_patterns.failures.retry_topics import RetryTopics, original, seconds_until_due

@@ -1,8 +1,7 @@
-"""Replies: to whom, with which headers, in which order, and finished by whose word.
+"""The replies to one request: in which order, and when they finish it.
 
 A worker hands a reply to the producer and goes on; the request is finished when the broker has
-acknowledged its last reply. What the broker refuses for what it is becomes an error reply; what
-fails on the way is sent again.
+acknowledged its last reply.
 """
 
 from __future__ import annotations
@@ -12,222 +11,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import attrs
 
 from kafka_patterns import headers
-from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import PayloadError, SendFailed
-from kafka_patterns.message import EncodedMessage, HeaderPairs, Record, RecordMetadata
-from kafka_patterns.patterns import is_valid_topic_name
-from kafka_patterns.serialization.error_header import encode_error
-from kafka_patterns.serialization.registry import Serialization
-from kafka_patterns.transport.base import Producer
+from kafka_patterns.errors import PayloadError
+from kafka_patterns.message import EncodedMessage
+from kafka_patterns.server.replier import Replier, disposed, with_header
+from kafka_patterns.server.reply_address import ReplyAddress
 
-__all__ = [
-    "NoReplies",
-    "Replier",
-    "Replies",
-    "ReplyAddress",
-    "default_allow_reply_topic",
-    "read_address",
-]
+__all__ = ["NoReplies", "Replies"]
 
 logger = logging.getLogger("kafka_patterns.replies")
 
-_RESEND_SECONDS = 1.0
 _HOLD_SECONDS = 0.01
-_PARTITION_BYTES = 4
-_PARTITION_DIGITS = 9
-
-
-@attrs.frozen
-class ReplyAddress:
-    """Where a caller waits.
-
-    :param correlation_id: echoed byte for byte.
-    :param numbered: whether the items of a stream are numbered: the caller is of our own kind,
-        and all others get what NestJS would send.
-    """
-
-    topic: str
-    partition: int | None
-    correlation_id: bytes
-    numbered: bool = False
-
-
-def read_address(record: Record) -> ReplyAddress | None:
-    """The return address of a request, or ``None`` if the record is an event.
-
-    A partition of ASCII digits is decimal (NestJS), else four bytes are a big-endian number
-    (Spring); anything else is no partition.
-    """
-    topic = record.header(headers.REPLY_TOPIC)
-    correlation_id = record.header(headers.CORRELATION_ID)
-    if not topic or not correlation_id:
-        return None
-    partition = _read_partition(record.header(headers.REPLY_PARTITION))
-    return ReplyAddress(
-        topic.decode("utf-8", "replace"),
-        partition,
-        correlation_id,
-        numbered=record.has_header(headers.DEADLINE),
-    )
-
-
-def _read_partition(raw: bytes | None) -> int | None:
-    if not raw:
-        return None
-    if raw.isdigit():
-        return int(raw) if len(raw) <= _PARTITION_DIGITS else None
-    if len(raw) == _PARTITION_BYTES and raw[0] < 0x80:
-        return int.from_bytes(raw, "big")
-    return None
-
-
-def default_allow_reply_topic(topic: str) -> bool:
-    """Reply topics end in ``.reply`` and are not internal."""
-    return topic.endswith(headers.REPLY_TOPIC_SUFFIX) and not topic.startswith("__")
-
-
-class Replier:
-    """Sends the replies of one server.
-
-    :param allow: which topics replies may go to; the address is the caller's word.
-    :param is_own: whether the server reads a topic itself; such a one is never replied to.
-    :param counters: replies sent, refused, failed, sent again.
-    """
-
-    def __init__(
-        self,
-        producer: Producer,
-        serialization: Serialization,
-        timers: Timers,
-        *,
-        allow: Callable[[str], bool],
-        is_own: Callable[[str], bool],
-        send_timeout: float,
-        counters: Counters,
-    ) -> None:
-        self._producer = producer
-        self._serialization = serialization
-        self._timers = timers
-        self._allow = allow
-        self._is_own = is_own
-        self._send_timeout = send_timeout
-        self.counters = counters
-
-    def allows(self, address: ReplyAddress) -> bool:
-        """Whether a reply may go to *address*; a refusal is counted and logged."""
-        topic = address.topic
-        allowed = is_valid_topic_name(topic) and not self._is_own(topic) and self._allow(topic)
-        if not allowed:
-            self.counters.add("replies_refused")
-            logger.warning(
-                "a caller asks for its reply in topic %.300r, which is not allowed: nothing is "
-                "sent. run.allow_reply_topic decides",
-                topic,
-            )
-        return allowed
-
-    def value(self, payload: Any, address: ReplyAddress, pattern: str) -> EncodedMessage:
-        """A reply with what a handler returned.
-
-        :raises PayloadError: if it cannot be written.
-        """
-        encoded = self._serialization.encode(payload, topic=address.topic, pattern=pattern)
-        return attrs.evolve(
-            encoded,
-            headers=_with(encoded.headers, headers.CORRELATION_ID, address.correlation_id),
-            partition=self._partition(address, encoded.partition),
-        )
-
-    def error(self, error: Any, address: ReplyAddress) -> EncodedMessage:
-        """A reply with an error: a null value and the error's header."""
-        pairs: HeaderPairs = [(headers.CORRELATION_ID, address.correlation_id)]
-        header = encode_error(error)
-        if header is not None:
-            pairs.append((headers.ERROR, header))
-        return EncodedMessage(
-            value=None, key=None, headers=pairs, partition=self._partition(address, None)
-        )
-
-    def _partition(self, address: ReplyAddress, by_handler: int | None) -> int | None:
-        """The caller's partition, if it exists; else the handler's choice."""
-        if address.partition is None:
-            return by_handler
-        known = self._producer.partitions(address.topic)
-        if known is not None and address.partition not in known:
-            self.counters.add("reply_partitions_unknown")
-            return None
-        return address.partition
-
-    def send(
-        self,
-        message: EncodedMessage,
-        address: ReplyAddress,
-        acknowledged: Callable[[], None],
-        is_wanted: Callable[[], bool],
-    ) -> None:
-        """Send a reply; calls *acknowledged* once it is settled, from an I/O thread.
-
-        :param is_wanted: asked before sending again after a failure on the way.
-        """
-
-        def ended(future: Future[RecordMetadata]) -> None:
-            error = future.exception()
-            if error is None:
-                self.counters.add("replies_sent")
-                acknowledged()
-            elif isinstance(error, SendFailed) and error.retriable:
-                if not is_wanted():
-                    self.counters.add(
-                        "replies_abandoned"
-                    )  # the request stays unfinished, and comes again
-                    return
-                self.counters.add("replies_sent_again")
-                again = time.monotonic() + _RESEND_SECONDS
-                self._timers.at(again, lambda: self.send(message, address, acknowledged, is_wanted))
-            else:
-                self._give_up(message, address, acknowledged, error)
-
-        self._producer.send(address.topic, message, timeout=self._send_timeout).add_done_callback(
-            ended
-        )
-
-    def _give_up(
-        self,
-        message: EncodedMessage,
-        address: ReplyAddress,
-        acknowledged: Callable[[], None],
-        error: BaseException,
-    ) -> None:
-        """The broker refuses this reply: tell the caller, if anything can be told."""
-        self.counters.add("replies_failed")
-        logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
-        if message.value is None and message.key is None:
-            acknowledged()
-            return
-        text = f"the reply could not be sent: {error}"
-        substitute = disposed(self.error({"status": "error", "message": text}, address))
-        sent = self._producer.send(address.topic, substitute, timeout=self._send_timeout)
-        sent.add_done_callback(lambda _: acknowledged())
-
-
-def disposed(message: EncodedMessage) -> EncodedMessage:
-    """*message* as the last reply to its request."""
-    pairs = _with(message.headers, headers.IS_DISPOSED, headers.IS_DISPOSED_VALUE)
-    return attrs.evolve(message, headers=pairs)
-
-
-def _with(pairs: HeaderPairs, name: str, value: bytes) -> HeaderPairs:
-    """*pairs* with one header set: in its place if it is there, else at the end."""
-    if not any(pair[0] == name for pair in pairs):
-        return [*pairs, (name, value)]
-    return [pair if pair[0] != name else (name, value) for pair in pairs]
 
 
 class NoReplies:
@@ -303,7 +102,7 @@ class Replies:
         if not self._address.numbered:
             return message
         number = b"%d" % next(self._numbers)
-        return attrs.evolve(message, headers=_with(message.headers, headers.SEQUENCE, number))
+        return attrs.evolve(message, headers=with_header(message.headers, headers.SEQUENCE, number))
 
     def _numbered_end(self, message: EncodedMessage) -> EncodedMessage:
         """What ends the request has a number only if there were values before it."""

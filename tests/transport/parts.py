@@ -11,7 +11,8 @@ from typing import Any
 from kafka_patterns.errors import SendFailed, TransportError
 from kafka_patterns.message import EncodedMessage, Record, RecordMetadata, TopicPartition
 from kafka_patterns.options import KafkaOptions
-from kafka_patterns.transport.base import AssignmentPolicy, MemberClaim, Room
+from kafka_patterns.transport.base import Room
+from kafka_patterns.transport.group import AssignmentPolicy, MemberClaim
 from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
 from kafka_patterns.transport.kafka_python.member import KafkaMember
 from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace

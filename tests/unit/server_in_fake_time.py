@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from kafka_patterns.backoff import exponential
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.errors import SendFailed
-from kafka_patterns.failures.backoff import exponential
 from kafka_patterns.message import (
     EncodedMessage,
     HeaderPairs,
@@ -31,7 +31,7 @@ from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.marks import marks_of
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import Replier
+from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.routes import Route, Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import (
     KafkaRetriableException,
     PayloadError,
@@ -15,7 +16,6 @@ from kafka_patterns.errors import (
     RpcException,
 )
 from kafka_patterns.failures.attempts import attempts_before
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.failures.rpc_error import error_object, is_expected
 from kafka_patterns.serialization.error_header import encode_error
 

@@ -13,7 +13,7 @@ import pytest
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.errors import GroupError, TransportError
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.base import AssignmentListener
+from kafka_patterns.transport.group import AssignmentListener
 from tests.support.waiting import eventually
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kafka_patterns import event_pattern
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
@@ -23,7 +23,7 @@ from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.marks import marks_of
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
-from kafka_patterns.server.replies import Replier
+from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem

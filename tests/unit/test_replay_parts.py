@@ -17,7 +17,8 @@ from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.replay_group import ReplayGroup, SoleOwner
 from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
 from kafka_patterns.failures.replay_progress import ReplayProgress
-from kafka_patterns.transport.base import MemberClaim, OffsetOutOfRange, Room
+from kafka_patterns.transport.base import OffsetOutOfRange, Room
+from kafka_patterns.transport.group import MemberClaim
 
 P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
 

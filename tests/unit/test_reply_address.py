@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from kafka_patterns import headers
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
 from kafka_patterns.server.context import read_deadline, read_id
-from kafka_patterns.server.replies import (
+from kafka_patterns.server.replier import disposed
+from kafka_patterns.server.reply_address import (
     ReplyAddress,
     default_allow_reply_topic,
-    disposed,
     read_address,
 )
 

@@ -19,7 +19,7 @@ from kafka_patterns.client.assignor import (
     read_claims,
     write_claims,
 )
-from kafka_patterns.transport.base import MemberClaim
+from kafka_patterns.transport.group import MemberClaim
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
 from tests.golden import rows
 

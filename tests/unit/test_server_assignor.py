@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.server.assignor import StickyPolicy, assign_sticky, read_owned, write_owned
-from kafka_patterns.transport.base import MemberClaim
+from kafka_patterns.transport.group import MemberClaim
 
 TOPICS = ("a", "b", "c")
 NAMES = st.sampled_from("pqrstuvw")

@@ -15,7 +15,7 @@ from kafka.coordinator.protocol import (
     ConsumerProtocolMemberMetadata,
 )
 
-from kafka_patterns.transport.base import AssignmentPolicy, MemberClaim
+from kafka_patterns.transport.group import AssignmentPolicy, MemberClaim
 
 __all__ = ["PolicyAssignor"]
 

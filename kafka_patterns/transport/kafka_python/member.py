@@ -14,7 +14,8 @@ from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
-from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy, Interrupted
+from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.group import AssignmentListener, AssignmentPolicy
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
 from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
@@ -44,7 +45,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the base ha
 
 
 class KafkaMember:
-    """A :class:`~kafka_patterns.transport.base.Member` on ``KafkaConsumer``."""
+    """A :class:`~kafka_patterns.transport.group.Member` on ``KafkaConsumer``."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.options import KafkaOptions
-from kafka_patterns.transport.base import AssignmentListener, AssignmentPolicy
+from kafka_patterns.transport.group import AssignmentListener, AssignmentPolicy
 from kafka_patterns.transport.kafka_python import config as settings
 from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
 from kafka_patterns.transport.kafka_python.distribution import check_distribution

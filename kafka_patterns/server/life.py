@@ -1,0 +1,213 @@
+"""A server's life: starting and stopping, the signals of its process, health, drivers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
+from kafka_patterns.consuming.life import Life
+from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
+from kafka_patterns.failures.filters import ExceptionFilter
+from kafka_patterns.middleware.chain import MiddlewareChain
+from kafka_patterns.options import KafkaOptions
+from kafka_patterns.server.engine import Engine
+from kafka_patterns.server.health import NOT_RUNNING, ServerHealth
+from kafka_patterns.server.routes import Routes
+from kafka_patterns.server.signals import StopSignals
+from kafka_patterns.status import KafkaStatus
+from kafka_patterns.transport.loading import load_transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ServerLife"]
+
+_JOIN_MARGIN_SECONDS = 30.0
+_WAIT_SLICE_SECONDS = 0.1
+
+
+class ServerLife(Life):
+    """What a server is beside its handlers."""
+
+    role_postfix = "-server"
+
+    def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
+        self._signals = StopSignals()
+        super().__init__(options)
+        self._routes = Routes()
+        self._filters: list[ExceptionFilter] = []
+        self._middleware = MiddlewareChain()
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._engine: Engine | None = None
+        self._stop_wanted = threading.Event()
+        self._failure: BaseException | None = None
+        self._signals.forget()
+
+    def _what_is_open(self) -> Any:
+        return self._engine
+
+    def start(self, timeout: float | None = None) -> Self:
+        """Connect, join the group, and return when it reads what it was assigned. Idempotent.
+
+        :param timeout: seconds for the joining; the session timeout and 30 s more if not given,
+            for a group waits that long for a dead member.
+        :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
+        :raises GroupError: if the group does not accept this server.
+        :raises TransportError: if it did not get to read in time.
+        """
+        with self._lifecycle:
+            if self._engine is None:
+                self._launch()
+                try:
+                    self._wait_until_reading(timeout)
+                except BaseException:
+                    self.stop(1.0)
+                    raise
+            return self
+
+    def _launch(self) -> None:
+        if not self._routes.topics and not self._routes.has_expressions:
+            raise ConfigurationError(
+                "the server has no handler: register one with @server.message_pattern or "
+                "@server.event_pattern"
+            )
+        self._stop_wanted.clear()
+        self._failure = None
+        self._callbacks.reopen()
+        engine = self._make_engine()
+        try:
+            engine.start(self._serialization, self._filters, self._middleware)
+        except BaseException:
+            self._status.set(KafkaStatus.DISCONNECTED)
+            engine.stop(1.0)
+            raise
+        self._engine = engine
+        self._close_at_exit()
+
+    def _make_engine(self) -> Engine:
+        return Engine(
+            self.options,
+            load_transport(self.options, self.client_id),
+            self._routes,
+            self.group_id,
+            self._name,
+            self._status.set,
+            self._fail,
+        )
+
+    def _wait_until_reading(self, timeout: float | None) -> None:
+        if timeout is None:
+            timeout = self.options.consumer.session_timeout_ms / 1000 + _JOIN_MARGIN_SECONDS
+        deadline = time.monotonic() + timeout
+        while not self._status.wait_for(KafkaStatus.CONNECTED, _WAIT_SLICE_SECONDS):
+            if self._failure is not None:
+                raise self._failure
+            if self._signals.came:
+                return
+            if time.monotonic() > deadline:
+                raise TransportError(
+                    f"the server does not read yet after {timeout:g} s: group "
+                    f"{self.group_id!r} did not settle, or a leader of the topics "
+                    f"{', '.join(self._routes.topics)} does not answer"
+                )
+
+    def _fail(self, error: BaseException) -> None:
+        """From any thread: the server must stop, and ``run`` raise *error*."""
+        self._failure = error
+        self._status.set(KafkaStatus.CRASHED)
+        self._stop_wanted.set()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Drain and end: running handlers finish, replies go out, offsets are committed.
+
+        :param timeout: seconds it may take at most; ``run.stop_timeout_ms`` if not given.
+        :returns: ``False`` if handlers still ran then, or something else was broken off.
+        """
+        if timeout is None:
+            timeout = self.options.run.stop_timeout_ms / 1000
+        self._stop_wanted.set()
+        with self._lifecycle:
+            engine, self._engine = self._engine, None
+            if engine is None:
+                return True
+            self._not_at_exit()
+            clean = engine.stop(timeout)
+            self._status.set(KafkaStatus.STOPPED)
+            self._callbacks.close(1.0)
+            return clean
+
+    def _close_within(self, seconds: float) -> None:
+        self.stop(seconds)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def run(self) -> None:
+        """Start, and block until SIGTERM, SIGINT or :meth:`stop`; then drain.
+
+        A second signal ends the process at once with :attr:`ExitCode.KILLED`. Outside the main
+        thread signals are left alone.
+
+        :raises KafkaPatternsError: as :meth:`start`, or the error the server could not go on
+            with.
+        """
+        with self._signals.heeded():
+            self.start()
+            while not (self._signals.came or self._stop_wanted.is_set()):
+                time.sleep(_WAIT_SLICE_SECONDS)
+            self.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def health(self) -> ServerHealth:
+        """How the server fares; at any time, from any thread."""
+        engine = self._engine
+        if engine is None:
+            return (
+                NOT_RUNNING
+                if self._failure is None
+                else attrs.evolve(
+                    NOT_RUNNING, status=self._status.current, last_error=str(self._failure)
+                )
+            )
+        return engine.health(self._status.current)
+
+    # Drivers
+
+    @property
+    def producer(self) -> ProducerDriver:
+        """A thread-safe face of the producer.
+
+        :raises NotConnected: before ``start``.
+        """
+        return self._running().producer_driver
+
+    @property
+    def consumer(self) -> ConsumerDriver:
+        """A thread-safe face of the consumer.
+
+        :raises NotConnected: before ``start``.
+        """
+        return self._running().consumer_driver
+
+    def unwrap(self) -> tuple[Any, Any, Any]:
+        """kafka-python's own objects: producer, member, fetcher.
+
+        :raises NotConnected: before ``start``.
+        """
+        return (self.producer.unwrap(), *self.consumer.unwrap())
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise NotConnected("the server is not running: call start() first")
+        return self._engine

@@ -1,0 +1,168 @@
+"""One reply: whether it may be sent, how it is written, and what becomes of it on the way.
+
+What the broker refuses for what it is becomes an error reply; what fails on the way is sent
+again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import attrs
+
+from kafka_patterns import headers
+from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import SendFailed
+from kafka_patterns.message import EncodedMessage, HeaderPairs, RecordMetadata
+from kafka_patterns.patterns import is_valid_topic_name
+from kafka_patterns.serialization.error_header import encode_error
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.server.reply_address import ReplyAddress
+from kafka_patterns.transport.base import Producer
+
+__all__ = ["Replier", "disposed", "with_header"]
+
+logger = logging.getLogger("kafka_patterns.replies")
+
+_RESEND_SECONDS = 1.0
+
+
+class Replier:
+    """Sends the replies of one server.
+
+    :param allow: which topics replies may go to; the address is the caller's word.
+    :param is_own: whether the server reads a topic itself; such a one is never replied to.
+    :param counters: replies sent, refused, failed, sent again.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        serialization: Serialization,
+        timers: Timers,
+        *,
+        allow: Callable[[str], bool],
+        is_own: Callable[[str], bool],
+        send_timeout: float,
+        counters: Counters,
+    ) -> None:
+        self._producer = producer
+        self._serialization = serialization
+        self._timers = timers
+        self._allow = allow
+        self._is_own = is_own
+        self._send_timeout = send_timeout
+        self.counters = counters
+
+    def allows(self, address: ReplyAddress) -> bool:
+        """Whether a reply may go to *address*; a refusal is counted and logged."""
+        topic = address.topic
+        allowed = is_valid_topic_name(topic) and not self._is_own(topic) and self._allow(topic)
+        if not allowed:
+            self.counters.add("replies_refused")
+            logger.warning(
+                "a caller asks for its reply in topic %.300r, which is not allowed: nothing is "
+                "sent. run.allow_reply_topic decides",
+                topic,
+            )
+        return allowed
+
+    def value(self, payload: Any, address: ReplyAddress, pattern: str) -> EncodedMessage:
+        """A reply with what a handler returned.
+
+        :raises PayloadError: if it cannot be written.
+        """
+        encoded = self._serialization.encode(payload, topic=address.topic, pattern=pattern)
+        return attrs.evolve(
+            encoded,
+            headers=with_header(encoded.headers, headers.CORRELATION_ID, address.correlation_id),
+            partition=self._partition(address, encoded.partition),
+        )
+
+    def error(self, error: Any, address: ReplyAddress) -> EncodedMessage:
+        """A reply with an error: a null value and the error's header."""
+        pairs: HeaderPairs = [(headers.CORRELATION_ID, address.correlation_id)]
+        header = encode_error(error)
+        if header is not None:
+            pairs.append((headers.ERROR, header))
+        return EncodedMessage(
+            value=None, key=None, headers=pairs, partition=self._partition(address, None)
+        )
+
+    def _partition(self, address: ReplyAddress, by_handler: int | None) -> int | None:
+        """The caller's partition, if it exists; else the handler's choice."""
+        if address.partition is None:
+            return by_handler
+        known = self._producer.partitions(address.topic)
+        if known is not None and address.partition not in known:
+            self.counters.add("reply_partitions_unknown")
+            return None
+        return address.partition
+
+    def send(
+        self,
+        message: EncodedMessage,
+        address: ReplyAddress,
+        acknowledged: Callable[[], None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        """Send a reply; calls *acknowledged* once it is settled, from an I/O thread.
+
+        :param is_wanted: asked before sending again after a failure on the way.
+        """
+
+        def again() -> None:
+            self.send(message, address, acknowledged, is_wanted)
+
+        def ended(future: Future[RecordMetadata]) -> None:
+            error = future.exception()
+            if error is None:
+                self.counters.add("replies_sent")
+                acknowledged()
+            elif isinstance(error, SendFailed) and error.retriable:
+                if is_wanted():
+                    self.counters.add("replies_sent_again")
+                    self._timers.at(time.monotonic() + _RESEND_SECONDS, again)
+                else:  # the request stays unfinished, and comes again
+                    self.counters.add("replies_abandoned")
+            else:
+                self._give_up(message, address, acknowledged, error)
+
+        sent = self._producer.send(address.topic, message, timeout=self._send_timeout)
+        sent.add_done_callback(ended)
+
+    def _give_up(
+        self,
+        message: EncodedMessage,
+        address: ReplyAddress,
+        acknowledged: Callable[[], None],
+        error: BaseException,
+    ) -> None:
+        """The broker refuses this reply: tell the caller, if anything can be told."""
+        self.counters.add("replies_failed")
+        logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
+        if message.value is None and message.key is None:
+            acknowledged()
+            return
+        text = f"the reply could not be sent: {error}"
+        substitute = disposed(self.error({"status": "error", "message": text}, address))
+        sent = self._producer.send(address.topic, substitute, timeout=self._send_timeout)
+        sent.add_done_callback(lambda _: acknowledged())
+
+
+def disposed(message: EncodedMessage) -> EncodedMessage:
+    """*message* as the last reply to its request."""
+    pairs = with_header(message.headers, headers.IS_DISPOSED, headers.IS_DISPOSED_VALUE)
+    return attrs.evolve(message, headers=pairs)
+
+
+def with_header(pairs: HeaderPairs, name: str, value: bytes) -> HeaderPairs:
+    """*pairs* with one header set: in its place if it is there, else at the end."""
+    if not any(pair[0] == name for pair in pairs):
+        return [*pairs, (name, value)]
+    return [pair if pair[0] != name else (name, value) for pair in pairs]
