@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 
 __all__ = ["PATIENCE", "Peers", "collect_events", "let_know"]
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds in which everything that has to happen happens, also on a busy machine."""
 
 _STOP_TIMEOUT = 15.0

@@ -197,13 +197,15 @@ def test_lost_broker_disconnects_until_it_is_back(own_broker: TestBroker, own_pe
     )
     start()
     start_other()
+    client = peer if kind == "client" else other
+    # All their connections are there then: one that is made amid the end may hang for long.
+    assert client.send(pattern, "before", timeout=PATIENCE) == "before"
 
     take_away(own_broker)
     assert peer.status.wait_for(DISCONNECTED, PATIENCE)
     bring_back(own_broker)
     assert peer.status.wait_for(CONNECTED, PATIENCE)
 
-    client = peer if kind == "client" else other
     assert client.send(pattern, "hero", timeout=PATIENCE) == "hero"
     stop()
     stop_other()
