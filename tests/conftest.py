@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.backends import TestBroker, run_backend
 from tests.support.kafka_distribution import KAFKA_VERSIONS, kafka_libraries
@@ -17,7 +18,13 @@ from tests.support.processes import ManagedProcess, python_process
 from tests.support.threads import describe_threads, threads_beside
 from tests.support.waiting import eventually
 
-_THREAD_GRACE = 5.0
+_THREAD_GRACE = 20.0
+
+# A loaded machine is no reason for a test to fail.
+settings.register_profile(
+    "kafka_patterns", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("kafka_patterns")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,9 +31,9 @@ TOPICS = {
     "hero.entered": 3,
 }
 HEROES = ("Kaido", "Yamato", "Ace", "Oden", "Momo")
-START_SECONDS = 30
-CLIENT_SECONDS = 40
-EVENT_SECONDS = 10
+START_SECONDS = 60
+CLIENT_SECONDS = 90
+EVENT_SECONDS = 30
 
 
 class DemoFailure(Exception):

@@ -27,7 +27,7 @@ def ask(client: ClientKafkaProxy) -> None:
     for number in (1, 2, 3):
         request = KillDragon(number)
         with timed("hero.kill.dragon", request) as row:
-            items = client.send("hero.kill.dragon", request, timeout=5, returns=list[Item])
+            items = client.send("hero.kill.dragon", request, timeout=20, returns=list[Item])
             row.ends_with(items[0])
 
 
@@ -38,7 +38,7 @@ def ask_many_at_once(client: ClientKafkaProxy) -> None:
             client.send_future("hero.count.coins", [number, number], returns=int)
             for number in range(100)
         ]
-        sums = [future.result(timeout=10) for future in futures]
+        sums = [future.result(timeout=30) for future in futures]
         right = sum(found == 2 * number for number, found in enumerate(sums))
         row.ends_with(f"{right} right answers")
 
@@ -48,7 +48,7 @@ def ask_for_the_impossible(client: ClientKafkaProxy) -> None:
     request = KillDragon(13)
     with timed("hero.kill.dragon", request) as row:
         try:
-            client.send("hero.kill.dragon", request, timeout=5)
+            client.send("hero.kill.dragon", request, timeout=20)
         except RpcException as error:
             row.ends_with(f"RpcException: {error.error['code']}")
 
@@ -58,7 +58,7 @@ def ask_and_give_up(client: ClientKafkaProxy) -> None:
     request = KillDragon(7)
     with timed("hero.find.dragon", request) as row:
         try:
-            client.send("hero.find.dragon", request, timeout=0.3)
+            client.send("hero.find.dragon", request, timeout=0.8)
         except RequestTimeout:
             row.ends_with("RequestTimeout after 0.3 s")
 
@@ -66,7 +66,7 @@ def ask_and_give_up(client: ClientKafkaProxy) -> None:
 def listen(client: ClientKafkaProxy) -> None:
     """A request with several replies is an iterator."""
     with timed("hero.story", "Kaido") as row:
-        for part in client.stream("hero.story", "Kaido", timeout=5):
+        for part in client.stream("hero.story", "Kaido", timeout=20):
             row.ends_with(part)
 
 
@@ -77,7 +77,7 @@ def tell(client: ClientKafkaProxy) -> None:
         row.ends_with(f"partition {place.partition}, offset {place.offset}")
     with timed("hero.entered", "emit_future") as row:
         future = client.emit_future("hero.entered", HeroEntered("Yamato"))
-        place = future.result(timeout=5)
+        place = future.result(timeout=20)
         row.ends_with(f"partition {place.partition}, offset {place.offset}")
     with timed("hero.entered", "emit_batch") as row:
         places = client.emit_batch(

@@ -35,7 +35,7 @@ PAGES = sorted(
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE_NAME = re.compile(r"# (\w+\.py)\n")
 _PORT = "9092"
-_START_SECONDS = 40.0
+_START_SECONDS = 90.0
 
 
 @attrs.frozen

@@ -145,6 +145,6 @@ def run(program: str, folder: Path) -> list[str]:
         directory=folder,
         environment={"PYTHONPATH": str(REPOSITORY)},
     ) as process:
-        code = process.wait(50)
+        code = process.wait(120)
         assert code == 0, process.report()
         return process.lines

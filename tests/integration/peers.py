@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any, TypeVar
 
 from kafka_patterns import ClientKafkaProxy, ServerKafka
 from tests.support.backends import TestBroker
+from tests.support.waiting import eventually
 
-__all__ = ["PATIENCE", "Peers", "collect_events"]
+__all__ = ["PATIENCE", "Peers", "collect_events", "let_know"]
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds in which everything that has to happen happens, also on a busy machine."""
 
 _STOP_TIMEOUT = 15.0
@@ -77,6 +79,14 @@ class Peers:
         """Stop *server* when the test ends."""
         self._open.callback(server.stop, _STOP_TIMEOUT)
         return server
+
+
+def let_know(client: ClientKafkaProxy, *topics: str) -> None:
+    """Let the connected *client* know these topics: then a short timeout is the reply's alone."""
+    producer = client.producer.unwrap()
+    for topic in topics:
+        producer.ask_for_topic(topic, lambda: None)
+        eventually(partial(producer.partition_states, topic), PATIENCE)
 
 
 def collect_events(server: ServerKafka, topic: str, **marks: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from kafka_patterns import Batch, BatchItemFailed, ConfigurationError, KafkaContext
-from tests.integration.peers import Peers
+from tests.integration.peers import PATIENCE, Peers
 from tests.support.waiting import eventually
 
 
@@ -39,7 +39,7 @@ def test_payloads_of_a_batch_are_structured(peers: Peers):
     server = peers.server()
     seen = []
 
-    @server.event_pattern(topic, batch=Batch(max_size=2, max_wait=5))
+    @server.event_pattern(topic, batch=Batch(max_size=2, max_wait=PATIENCE))
     def entered(events: list[Entered]):
         seen.extend(events)
 
@@ -54,7 +54,7 @@ def test_failed_item_finishes_those_before_it_and_is_retried(peers: Peers, wire)
     server = peers.server()
     batches = []
 
-    @server.event_pattern(topic, batch=Batch(max_size=4, max_wait=0.05))
+    @server.event_pattern(topic, batch=Batch(max_size=4, max_wait=PATIENCE))
     def entered(events: list[int]):
         batches.append(events)
         if len(batches) == 1:
@@ -63,9 +63,11 @@ def test_failed_item_finishes_those_before_it_and_is_retried(peers: Peers, wire)
     client = peers.client()
     with server:
         client.emit_batch(topic, [0, 1, 2, 3])
-        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4})
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 2})
+        client.emit_batch(topic, [4, 5])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 6})
 
-    assert batches == [[0, 1, 2, 3], [2, 3]]
+    assert batches == [[0, 1, 2, 3], [2, 3, 4, 5]]
 
 
 def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers: Peers, wire):
@@ -73,7 +75,7 @@ def test_batch_that_fails_as_a_whole_is_retried_as_a_whole(peers: Peers, wire):
     server = peers.server()
     batches = []
 
-    @server.event_pattern(topic, batch=Batch(max_size=3, max_wait=1))
+    @server.event_pattern(topic, batch=Batch(max_size=3, max_wait=PATIENCE))
     def entered(events: list[int]):
         batches.append(events)
         if len(batches) == 1:

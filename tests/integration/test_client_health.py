@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from kafka_patterns import KafkaStatus, RequestTimeout, RpcException
-from tests.integration.peers import PATIENCE, Peers
+from tests.integration.peers import PATIENCE, Peers, let_know
 from tests.integration.wire import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Wire
 from tests.support.waiting import eventually
 
@@ -37,6 +37,7 @@ def test_every_request_is_counted_once_by_its_end(peers: Peers, gate: threading.
         with pytest.raises(RpcException):
             client.send(pattern, "fail", timeout=PATIENCE)
         client.send_future(other, "nobody", timeout=PATIENCE).cancel()
+        let_know(client, other)
         with pytest.raises(RequestTimeout):
             client.send(other, "nobody", timeout=0.05)
         with pytest.raises(RequestTimeout):
@@ -91,6 +92,7 @@ def test_replies_that_nobody_waits_for_are_told_apart(
         peers.client(pattern, reply=direct) as second,
     ):
         # Late: the request ends before its reply comes.
+        let_know(first, pattern)
         with pytest.raises(RequestTimeout):
             first.send(pattern, "wait", timeout=0.1)
         gate.set()

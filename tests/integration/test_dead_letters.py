@@ -140,7 +140,7 @@ def test_refused_dead_letter_is_neither_lost_nor_committed_and_shows(
 
             own_broker.backend.clear_request_errors(ApiKey.PRODUCE)
             eventually(lambda: wire.committed(server.group_id, topic) == {0: 1})
-            assert server.health().last_error is None
+            eventually(lambda: server.health().last_error is None)
 
         assert [letter.value for letter in wire.records(f"{topic}-dlt")] == [b"hero"]
         assert tries == ["hero", "hero"]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kafka_patterns import KafkaContext, KafkaPatternsError, RpcException
-from tests.integration.peers import Peers
+from tests.integration.peers import PATIENCE, Peers
 from tests.support.waiting import eventually
 
 
@@ -28,7 +28,7 @@ def test_request_is_answered_by_whoever_finishes_it(peers: Peers):
         assert not future.done()
         acknowledgements[0].done({"finished": 1})
 
-        assert future.result(10) == {"finished": 1}
+        assert future.result(PATIENCE) == {"finished": 1}
 
 
 def test_failure_told_later_is_the_error_reply(peers: Peers):
@@ -42,7 +42,7 @@ def test_failure_told_later_is_the_error_reply(peers: Peers):
 
     client = peers.client(topic)
     with server, pytest.raises(RpcException) as caught:
-        client.send(topic, 1, timeout=10)
+        client.send(topic, 1, timeout=PATIENCE)
     assert caught.value.error == {"status": "error", "message": "later"}
 
 
@@ -59,7 +59,7 @@ def test_event_is_committed_when_it_is_finished_and_not_before(peers: Peers, wir
     with server:
         wire.produce(topic, b"held")
         wire.produce(topic, b"after")
-        eventually(lambda: server.health().counters.get("handled") == 1)
+        eventually(lambda: server.health().counters.get("handled") == 1 and acknowledgements)
         assert wire.committed(server.group_id, topic) == {0: 0}
         acknowledgements[0].done()
 

@@ -243,7 +243,7 @@ def test_event_ends_with_send_failed_when_the_broker_is_gone(
 
         with pytest.raises(SendFailed, match=f"'{topic}'"):
             timed("emit", lambda: client.emit(topic, "gone", timeout=0.5))
-        future = timed("emit_future", lambda: client.emit_future(topic, "gone", timeout=0.5))
+        future = timed("emit_future", lambda: client.emit_future(topic, "gone", timeout=1.5))
         assert isinstance(timed("its end", lambda: future.exception(PATIENCE)), SendFailed)
         with pytest.raises(SendFailed) as failure:
             timed("emit_batch", lambda: client.emit_batch(topic, ["gone"] * 10, timeout=0.5))
@@ -251,6 +251,6 @@ def test_event_ends_with_send_failed_when_the_broker_is_gone(
         client.close(timeout=1.0)
         took["close"] = time.monotonic() - took["close"]
 
-    assert took.pop("emit_future") < 0.4
-    assert all(seconds < 4 for seconds in took.values()), took
+    assert took.pop("emit_future") < 1.2
+    assert all(seconds < 15 for seconds in took.values()), took
     assert [type(result) for result in failure.value.results] == [SendFailed] * 10

@@ -21,7 +21,7 @@ def in_child(work) -> int:
     """Fork; the child does *work* and ends with 0 if it returned."""
     pid = os.fork()
     if pid == 0:
-        signal.alarm(int(PATIENCE))
+        signal.alarm(int(3 * PATIENCE))
         code = 1
         try:
             work()

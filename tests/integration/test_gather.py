@@ -14,7 +14,7 @@ from kafka_patterns import (
     TooManyPendingRequests,
     TooManyUnreadReplies,
 )
-from tests.integration.peers import PATIENCE, Peers
+from tests.integration.peers import PATIENCE, Peers, let_know
 from tests.support.waiting import eventually
 
 
@@ -73,7 +73,7 @@ def test_what_came_until_the_timeout_is_a_partial_result(peers: Peers, gate: thr
             lambda: client.gather(pattern, "?", expected=1, timeout=PATIENCE).values == ["fast"],
             PATIENCE,
         )
-        gathered = client.gather(pattern, "?", expected=2, timeout=2.0)
+        gathered = client.gather(pattern, "?", expected=2, timeout=3.0)
 
         assert gathered.values == ["fast"]
         assert gathered.timed_out
@@ -110,6 +110,7 @@ def test_gathering_takes_one_place_and_frees_it(peers: Peers, wire):
     pattern = peers.topic(replies=1)
 
     with peers.client(pattern, reply={"max_pending": 1}) as client:
+        let_know(client, pattern)
         assert client.gather(pattern, "?", expected=1, timeout=0.1).replies == ()
         future = client.send_future(pattern, "?", timeout=PATIENCE)
         with pytest.raises(TooManyPendingRequests):

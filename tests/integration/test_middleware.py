@@ -235,7 +235,7 @@ def test_batch_is_one_call(peers: Peers, wire: Wire):
 
     server.add_middleware(Counts())
 
-    @server.event_pattern(topic, batch=Batch(max_size=3, max_wait=5))
+    @server.event_pattern(topic, batch=Batch(max_size=3, max_wait=PATIENCE))
     def entered(events: list[int]):
         batches.append(events)
         if len(batches) == 1:

@@ -8,7 +8,7 @@ import pytest
 
 from kafka_patterns import RequestTimeout
 from kafka_patterns.consuming.inherited import CLOCK_SKEW_SECONDS
-from tests.integration.peers import PATIENCE, Peers
+from tests.integration.peers import PATIENCE, Peers, let_know
 from tests.integration.wire import DEADLINE, Wire
 from tests.support.waiting import eventually
 
@@ -45,8 +45,10 @@ def test_shorter_timeout_of_the_nested_request_stays(peers: Peers, wire: Wire):
         except RequestTimeout:
             return "nobody"
 
-    with server, peers.client(outer) as client:
+    with server, inside, peers.client(outer) as client:
+        let_know(inside, inner)
         assert client.send(outer, "hero", timeout=PATIENCE) == "nobody"
+        eventually(lambda: wire.ends(inner) == {0: 1})
 
     ((outer_request,), (inner_request,)) = wire.records(outer), wire.records(inner)
     assert int(inner_request.header(DEADLINE)) < int(outer_request.header(DEADLINE))
@@ -67,12 +69,13 @@ def test_request_that_nobody_waits_for_is_not_sent(peers: Peers, wire: Wire, inh
             errors.append(str(error))
 
     over = time.time() - CLOCK_SKEW_SECONDS - 1
-    with server:
+    with server, inside:
+        let_know(inside, inner)
         wire.request(outer, b"hero", headers=[(DEADLINE, b"%d" % (over * 1000))])
         eventually(lambda: errors, PATIENCE)
 
     assert ("waits no longer" in errors[0]) is inherit
-    assert wire.ends(inner) == {0: 0 if inherit else 1}
+    eventually(lambda: wire.ends(inner) == {0: 0 if inherit else 1})
 
 
 def test_generator_handler_inherits_as_well(peers: Peers, wire: Wire):

@@ -73,6 +73,7 @@ def test_nothing_past_an_unfinished_event_is_committed_at_the_stop(
         for value in (b"zero", b"held", b"two"):
             wire.produce(topic, value)
         eventually(lambda: sorted(seen) == ["two", "zero"])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1})
         assert not server.stop(timeout=0.5)
         assert wire.committed(server.group_id, topic) == {0: 1}
         gate.set()

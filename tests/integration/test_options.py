@@ -28,7 +28,7 @@ def serve(server, pattern):
 def all_sections(peers: Peers):
     """A mapping with every section, as one program may hold it for both its sides."""
     return peers.options(
-        client={"connection_timeout_ms": 5_000, "request_timeout_ms": 20_000},
+        client={"connection_timeout_ms": 15_000, "request_timeout_ms": 20_000},
         run={"auto_commit_interval_ms": 20, "workers": 2, "max_in_flight": 10},
         subscribe={"from_beginning": True},
         producer={"linger_ms": 1, "retries": 3},
@@ -83,7 +83,7 @@ def test_names_of_kafkajs_are_aliases(peers: Peers, wire: Wire):
         "client": {
             "clientId": "hero",
             "brokers": peers.broker.bootstrap_servers,
-            "connectionTimeout": 5_000,
+            "connectionTimeout": 15_000,
             "requestTimeout": 20_000,
         },
         "consumer": {
@@ -110,7 +110,7 @@ def test_names_of_kafkajs_are_aliases(peers: Peers, wire: Wire):
     assert seen == ["before the server"]
     assert server.options == KafkaOptions.of(
         peers.options(
-            client={"connection_timeout_ms": 5_000, "request_timeout_ms": 20_000},
+            client={"connection_timeout_ms": 15_000, "request_timeout_ms": 20_000},
             consumer={
                 "fetch_max_wait_ms": tuning.get("fetch_max_wait_ms", 500),
                 "max_partition_fetch_bytes": 500_000,

@@ -310,7 +310,7 @@ def test_run_that_is_killed_is_resumed_without_a_gap_or_a_repetition(
 ):
     office.bury(*(f"{number:03}" for number in range(300)))
     program = "import json, sys; from kafka_patterns import replay; "
-    program += "replay(sys.argv[1], rate=200, dry_run=False, options=json.loads(sys.argv[2]))"
+    program += "replay(sys.argv[1], rate=60, dry_run=False, options=json.loads(sys.argv[2]))"
     arguments = ("-c", program, office.dead, json.dumps(office.options))
 
     def has_sent(least: int) -> Callable[[], bool]:
@@ -336,7 +336,7 @@ def test_second_run_is_refused_and_the_first_goes_on(office: Office):
         return not refused.is_set()
 
     first = threading.Thread(
-        target=lambda: reports.append(office.replay(where=until_refused, rate=20))
+        target=lambda: reports.append(office.replay(where=until_refused, rate=5))
     )
     first.start()
     eventually(office.arrived)

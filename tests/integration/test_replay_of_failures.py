@@ -42,7 +42,7 @@ def test_message_that_was_given_up_is_handled_when_the_reason_is_gone(peers: Pee
         eventually(lambda: wire.ends(dead) == {0: 2})
         is_broken = False
         report = replay(dead, dry_run=False, options=peers.options())
-        eventually(lambda: handled)
+        eventually(lambda: handled and seen_by_others)
 
     (event, headers), *rest = handled
     assert (event, rest, seen_by_others) == ("a", [], ["a"])

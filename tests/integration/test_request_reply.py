@@ -19,7 +19,7 @@ from kafka_patterns import (
     RpcException,
     TooManyPendingRequests,
 )
-from tests.integration.peers import PATIENCE, Peers
+from tests.integration.peers import PATIENCE, Peers, let_know
 from tests.integration.wire import CORRELATION_ID, DEADLINE, REPLY_PARTITION, REPLY_TOPIC, Wire
 from tests.support.waiting import eventually
 
@@ -145,12 +145,13 @@ def test_request_without_reply_ends_with_the_default_timeout(peers: Peers):
     pattern = peers.topic(replies=1)
 
     with peers.client(pattern, reply={"timeout_ms": 200}) as client:
+        let_know(client, pattern)
         started = time.monotonic()
         with pytest.raises(RequestTimeout, match=re.escape(f"no reply to {pattern!r} within 0.2")):
             client.send(pattern, "anybody?")
         waited = time.monotonic() - started
 
-    assert 0.2 <= waited < 2
+    assert 0.2 <= waited < 10
     assert issubclass(RequestTimeout, TimeoutError)
 
 
@@ -164,11 +165,12 @@ def test_timeout_of_the_call_goes_before_the_default(peers: Peers, how):
             "send_future": lambda: client.send_future(pattern, "anybody?", timeout=0.2).result(),
             "stream": lambda: next(client.stream(pattern, "anybody?", timeout=0.2)),
         }
+        let_know(client, pattern)
         started = time.monotonic()
         with pytest.raises(RequestTimeout):
             asking[how]()
 
-        assert 0.2 <= time.monotonic() - started < 2
+        assert 0.2 <= time.monotonic() - started < 10
 
 
 def test_reply_that_comes_too_late_is_not_given_to_the_next_request(
@@ -178,6 +180,7 @@ def test_reply_that_comes_too_late_is_not_given_to_the_next_request(
     serve_echo(peers, pattern, gate)
 
     with peers.client(pattern) as client:
+        let_know(client, pattern)
         with pytest.raises(RequestTimeout):
             client.send(pattern, "wait", timeout=0.2)
         gate.set()
@@ -347,7 +350,7 @@ def test_stream_ends_with_its_total_timeout(peers: Peers, gate: threading.Event)
         assert gate.wait(PATIENCE)
 
     with server, peers.client(pattern) as client:
-        stream = client.stream(pattern, {}, timeout=PATIENCE, total_timeout=1.0)
+        stream = client.stream(pattern, {}, timeout=PATIENCE, total_timeout=2.0)
         assert next(stream) == "first"
         with pytest.raises(RequestTimeout, match="no further reply"):
             next(stream)

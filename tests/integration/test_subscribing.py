@@ -65,7 +65,7 @@ def test_requests_go_on_while_a_topic_is_added_to_a_group(peers: Peers):
 
         def call():
             count = 0
-            while not done.is_set():
+            while count == 0 or not done.is_set():
                 count += 1
                 assert client.send(first, count, timeout=PATIENCE) == str(count)
             return count

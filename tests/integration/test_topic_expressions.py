@@ -43,7 +43,7 @@ def test_topic_that_comes_later_is_read_from_its_beginning(peers: Peers, wire):
         later = peers.broker.create_topic(f"{prefix}.later")
         wire.produce(later, b"first")
         wire.produce(later, b"second")
-        eventually(lambda: seen == [(later, "first"), (later, "second")], 25)
+        eventually(lambda: seen == [(later, "first"), (later, "second")], 60)
 
 
 def test_replies_retries_and_dead_letters_never_match(peers: Peers, wire):

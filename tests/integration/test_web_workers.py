@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.integration.peers import PATIENCE, Peers
-from tests.support.kafka_node import free_port
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import eventually
 
@@ -33,10 +32,11 @@ def run_web(tmp_path: Path) -> Any:
     started: list[ManagedProcess] = []
 
     def run(**arguments: Any) -> int:
-        port = free_port()
         command: list[str | Path] = [
             *(sys.executable, "-m", "gunicorn", "--preload", "--workers", str(WORKERS)),
-            *("--threads", "4", "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", tmp_path),
+            *("--threads", "4", "--bind", "127.0.0.1:0", "--worker-tmp-dir", tmp_path),
+            # A busy machine may take its time between two requests of a browser.
+            *("--keep-alive", "60", "--timeout", "120"),
             f"tests.integration.programs.web:make_application({json.dumps(arguments)!r})",
         ]
         gunicorn = ManagedProcess(command, name="gunicorn")
@@ -46,13 +46,13 @@ def run_web(tmp_path: Path) -> Any:
             2 * PATIENCE,
             describe=gunicorn.report,
         )
-        return port
+        return int(gunicorn.wait_for_line(r"Listening at: http://127\.0\.0\.1:(\d+)")[1])
 
     yield run
     for process in started:
         process.terminate()
         try:
-            assert process.wait(PATIENCE) == 0, process.report()
+            assert process.wait(2 * PATIENCE) == 0, process.report()
         finally:
             process.close()
 

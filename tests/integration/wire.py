@@ -60,7 +60,7 @@ class Wire:
             "api_version": _API_VERSION,
             "retry_backoff_ms": 10,
         }
-        self._producer = KafkaProducer(**self._settings, acks="all", retries=5)
+        self._producer = KafkaProducer(**self._settings, acks="all", retries=1_000)
         self._consumer = KafkaConsumer(
             **self._settings, enable_auto_commit=False, fetch_max_wait_ms=10
         )

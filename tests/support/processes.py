@@ -20,7 +20,7 @@ __all__ = ["REPOSITORY", "EndedEarlyError", "ManagedProcess", "python_process"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _SHOWN_LINES = 60
-_WAIT_TIMEOUT = 30.0
+_WAIT_TIMEOUT = 60.0
 
 
 class ManagedProcess:
@@ -82,7 +82,7 @@ class ManagedProcess:
         *whole, _unfinished = self.output.split("\n")
         return whole
 
-    def wait_for_line(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
         """Return the first match of *pattern* in a whole line, which may be an earlier one.
 
         :param pattern: a regular expression, searched for anywhere in a line.

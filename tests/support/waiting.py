@@ -15,7 +15,7 @@ _POLL_INTERVAL = 0.01
 
 def eventually(
     predicate: Callable[[], Result],
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     *,
     describe: str | Callable[[], str] = "",
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = AssertionError,

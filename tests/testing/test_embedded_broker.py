@@ -34,7 +34,7 @@ def embedded() -> Iterator[EmbeddedBroker]:
 def produce(broker: EmbeddedBroker, *values: bytes, topic: str = "hero", partition: int = 0):
     with closing(producer(broker)) as open_producer:
         for value in values:
-            open_producer.send(topic, value, partition=partition).get(timeout=10)
+            open_producer.send(topic, value, partition=partition).get(timeout=30)
 
 
 def producer(broker: EmbeddedBroker) -> Any:
@@ -211,7 +211,7 @@ class TestFaults:
 
             embedded.thaw()
 
-            open_producer.send("hero", b"late", partition=0).get(timeout=10)
+            open_producer.send("hero", b"late", partition=0).get(timeout=30)
 
     def test_partition_without_leader_is_told_in_the_metadata(self, embedded):
         embedded.set_partition_leader("hero", 1, None)
@@ -238,7 +238,7 @@ class TestFaults:
             embedded.set_round_trip_time(0.3)
             started = time.monotonic()
 
-            open_producer.send("hero", b"slow", partition=0).get(timeout=10)
+            open_producer.send("hero", b"slow", partition=0).get(timeout=30)
 
             assert time.monotonic() - started >= 0.3
 
@@ -290,7 +290,7 @@ class TestLife:
 
         broker.close()
 
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
 
     def test_closed_broker_says_how_to_start(self):
         broker = EmbeddedBroker()

@@ -13,9 +13,9 @@ from tests.transport.parts import Parts
 _CLIENT = {"api_version": "2.4.0", "request_timeout_ms": 1_000}
 _CONSUMER = {
     "fetch_max_wait_ms": 10,
-    "session_timeout_ms": 1_500,
+    "session_timeout_ms": 3_000,
     "heartbeat_interval_ms": 150,
-    "max_poll_interval_ms": 2_000,
+    "max_poll_interval_ms": 10_000,
 }
 
 

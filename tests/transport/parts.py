@@ -61,10 +61,10 @@ def encoded(
 def sent(
     producer: KafkaProducerFace, topic: str, message: EncodedMessage, timeout: float = TIMEOUT
 ) -> RecordMetadata:
-    return producer.send(topic, message, timeout=timeout).result(timeout + 5)
+    return producer.send(topic, message, timeout=timeout).result(timeout + 20)
 
 
-def failure(future: Future[Any], timeout: float = 15) -> SendFailed:
+def failure(future: Future[Any], timeout: float = 30) -> SendFailed:
     error = future.exception(timeout)
     assert isinstance(error, SendFailed)
     return error
@@ -77,14 +77,14 @@ def produce(
         producer.send(topic, encoded(payload, partition=partition), timeout=10)
         for payload in payloads
     ]
-    return [future.result(15) for future in sent]
+    return [future.result(30) for future in sent]
 
 
 def read(
     reader: KafkaReader,
     count: int,
     room: Callable[[TopicPartition], Room] = all_room,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> list[Record]:
     records: list[Record] = []
 
@@ -238,4 +238,4 @@ def polling(*members: KafkaMember) -> Iterator[list[TransportError]]:
     finally:
         stopped.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(20)

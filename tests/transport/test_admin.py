@@ -48,7 +48,7 @@ class TestConnection:
             with pytest.raises(BrokersUnavailable, match=f"within 0.5 s.*{dead[0]}.*{dead[1]}"):
                 parts.admin().check_connection(0.5)
 
-            assert time.monotonic() - started < 2.5
+            assert time.monotonic() - started < 10
 
     def test_broker_that_comes_up_in_time_is_found(self) -> None:
         port = free_port()
@@ -117,7 +117,7 @@ class TestPartitions:
     def test_partitions_of_a_topic(self, parts, topic) -> None:
         name = topic(partitions=3)
 
-        assert sorted(parts.admin().partitions(name, 5) or ()) == [0, 1, 2]
+        assert sorted(parts.admin().partitions(name, 20) or ()) == [0, 1, 2]
 
     @pytest.mark.parametrize("fault", ["freeze", "set_down"])
     def test_question_is_bounded_when_the_broker_is_gone(self, own, own_broker, fault) -> None:
@@ -129,7 +129,7 @@ class TestPartitions:
         with pytest.raises(TransportError):
             admin.partitions("hero", 0.3)
 
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 class TestOffsets:
@@ -139,8 +139,8 @@ class TestOffsets:
         produce(parts.producer(), name, b"a", b"b")
         admin = parts.admin()
 
-        assert admin.offsets({full: EARLIEST, empty: EARLIEST}, 5) == {full: 0, empty: 0}
-        assert admin.offsets({full: LATEST, empty: LATEST}, 5) == {full: 2, empty: 0}
+        assert admin.offsets({full: EARLIEST, empty: EARLIEST}, 20) == {full: 0, empty: 0}
+        assert admin.offsets({full: LATEST, empty: LATEST}, 20) == {full: 2, empty: 0}
 
     def test_offsets_lookup_leaves_out_a_leaderless_partition(self, own, own_broker) -> None:
         own_broker.create_topic("hero", 3)
@@ -149,10 +149,10 @@ class TestOffsets:
         partitions = [TopicPartition("hero", number) for number in range(3)]
 
         started = time.monotonic()
-        found = own.admin().offsets(dict.fromkeys(partitions, LATEST), 0.5)
+        found = own.admin().offsets(dict.fromkeys(partitions, LATEST), 1.5)
 
         assert found == {partitions[0]: 0, partitions[2]: 1}
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
     def test_leader_that_is_elected_in_time_answers(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -179,10 +179,10 @@ class TestOffsets:
         found = admin.offsets({TopicPartition("hero", 0): LATEST}, 0.3)
 
         assert found == {}
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
     def test_nothing_asked_is_nothing_found(self, parts) -> None:
-        assert parts.admin().offsets({}, 5) == {}
+        assert parts.admin().offsets({}, 20) == {}
 
 
 class TestClose:
@@ -197,7 +197,7 @@ class TestClose:
             admin.interrupt()
 
             with pytest.raises(TransportError, match="the connection was closed"):
-                asking.result(5)
+                asking.result(20)
 
     def test_closed_admin_answers_no_more(self, parts) -> None:
         admin = parts.admin()

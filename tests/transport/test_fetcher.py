@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kafka_patterns.consuming import fetcher as fetcher_module
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.testing import ApiKey
@@ -63,7 +64,7 @@ def start(sink: Sink) -> Iterator[Callable[[Parts], Fetcher]]:
 
     yield start_on
     for fetcher in started:
-        assert fetcher.stop(5)
+        assert fetcher.stop(20)
 
 
 def numbers(*bounds: int) -> list[bytes]:
@@ -101,7 +102,8 @@ def test_full_partition_is_held_back_alone_and_loses_nothing(parts, topic, sink,
     assert sink.of(full) == numbers(300)
 
 
-def test_wake_ends_a_wait_for_room_at_once(parts, topic, sink, start) -> None:
+def test_wake_ends_a_wait_for_room_at_once(parts, topic, sink, start, monkeypatch) -> None:
+    monkeypatch.setattr(fetcher_module, "_POLL_SECONDS", 3600.0)
     partition = TopicPartition(topic(), 0)
     produce(parts.producer(), partition.topic, *numbers(3))
     sink.rooms[partition] = NONE
@@ -111,7 +113,7 @@ def test_wake_ends_a_wait_for_room_at_once(parts, topic, sink, start) -> None:
     del sink.rooms[partition]
     fetcher.wake()
 
-    eventually(lambda: len(sink.records) == 3, 0.4)
+    eventually(lambda: len(sink.records) == 3)
 
 
 def test_out_of_range_goes_on_at_the_earliest(own, own_broker, sink, start) -> None:
@@ -179,11 +181,11 @@ def test_stop_is_bounded_when_the_broker_is_gone(own, own_broker, sink, start, f
     fetcher = start(own)
     reading = threading.Event()
     fetcher.assign(HERO, 0, reading=reading.set)
-    assert reading.wait(5)
+    assert reading.wait(20)
 
     getattr(own_broker, fault)()
 
-    assert fetcher.stop(1)
+    assert fetcher.stop(10)
     assert not fetcher.alive
 
 

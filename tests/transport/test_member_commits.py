@@ -24,9 +24,9 @@ class TestCommit:
         member = own.joined("heroes", hero)
         metadata = "m" * 4096
 
-        member.commit_now({HERO: OffsetAndMetadata(7, metadata)}, 5)
+        member.commit_now({HERO: OffsetAndMetadata(7, metadata)}, 20)
 
-        found = member.committed([HERO, TopicPartition(hero, 1)], 5)
+        found = member.committed([HERO, TopicPartition(hero, 1)], 20)
         assert found == {HERO: OffsetAndMetadata(7, metadata), TopicPartition(hero, 1): None}
 
     def test_answer_to_a_commit_comes_in_a_later_poll(self, own, hero) -> None:
@@ -41,7 +41,7 @@ class TestCommit:
 
         eventually(lambda: member.poll(0.05) or answers)
         assert answers == [(None, threading.current_thread())]
-        assert member.committed([HERO], 5)[HERO] == OffsetAndMetadata(7)
+        assert member.committed([HERO], 20)[HERO] == OffsetAndMetadata(7)
 
     @pytest.mark.parametrize("error", [UNKNOWN_MEMBER, REBALANCE_IN_PROGRESS])
     def test_refused_commit_says_so_and_the_member_goes_on(
@@ -53,7 +53,7 @@ class TestCommit:
         answers: list[Exception | None] = []
 
         with pytest.raises(CommitFailed, match="group 'heroes'"):
-            member.commit_now({HERO: OffsetAndMetadata(1)}, 5)
+            member.commit_now({HERO: OffsetAndMetadata(1)}, 20)
         member.commit({HERO: OffsetAndMetadata(1)}, answers.append)
         with polling(member):
             eventually(lambda: answers)
@@ -69,7 +69,7 @@ class TestCommit:
         with pytest.raises(CommitFailed):
             member.commit_now({HERO: OffsetAndMetadata(1)}, 0.3)
 
-        assert elapsed_since(started) < 2
+        assert elapsed_since(started) < 10
 
     def test_commit_without_waiting_tells_its_failure_when_the_coordinator_is_dead(
         self, own, own_broker, hero
@@ -95,7 +95,7 @@ class TestCommit:
         with pytest.raises(TransportError, match=r"'heroes'.*could not be read within 0\.3 s"):
             member.committed([HERO], 0.3)
 
-        assert elapsed_since(started) < 2
+        assert elapsed_since(started) < 10
 
     def test_offsets_are_read_from_the_coordinator_that_took_over(self, two_brokers) -> None:
         own, broker = two_brokers

@@ -37,7 +37,7 @@ class TestBrokerIsGone:
                 member.poll(0.1)
             except TransportError:
                 failures += 1
-            assert elapsed_since(started) < 2
+            assert elapsed_since(started) < 10
         assert failures > 5
 
     def test_poll_is_bounded_when_the_coordinator_hangs(self, own, own_broker, hero) -> None:
@@ -51,7 +51,7 @@ class TestBrokerIsGone:
                 member.poll(0.1)
             except TransportError:
                 pass
-            assert elapsed_since(started) < 2
+            assert elapsed_since(started) < 10
 
     def test_member_is_back_after_the_broker_is(self, own, own_broker, hero) -> None:
         listener = Listener()
@@ -102,7 +102,7 @@ class TestBrokerIsGone:
         started = time.monotonic()
         member.close(0.3)
 
-        assert elapsed_since(started) < 2
+        assert elapsed_since(started) < 10
 
     def test_interrupt_breaks_off_a_hung_poll(self, own, own_broker, hero) -> None:
         listener = Listener()
@@ -118,7 +118,7 @@ class TestBrokerIsGone:
             member.interrupt()
 
             with pytest.raises(Interrupted):
-                joining.result(5)
+                joining.result(20)
         with pytest.raises(Interrupted):
             member.poll(0)
 
@@ -136,7 +136,7 @@ class TestBrokerIsGone:
             own_broker.set_down()
 
             with pytest.raises(TransportError):
-                joining.result(5)
+                joining.result(20)
 
     def test_interrupted_member_can_be_closed(self, own, own_broker, hero) -> None:
         before = set(threading.enumerate())
@@ -149,7 +149,7 @@ class TestBrokerIsGone:
 
         started = time.monotonic()
         member.close(5)
-        assert elapsed_since(started) < 2
+        assert elapsed_since(started) < 10
 
 
 class TestOtherThreads:
@@ -169,11 +169,11 @@ class TestOtherThreads:
         def expired() -> bool:
             # In the heartbeat thread, which holds the lock of the group now.
             expiring.set()
-            network_is_locked.wait(10)
+            network_is_locked.wait(30)
             return True
 
         coordinator.heartbeat.poll_timeout_expired = expired
-        assert expiring.wait(5)
+        assert expiring.wait(20)
         with member.unwrap()._client._lock:
             network_is_locked.set()
             eventually(lambda: member.membership_lost)

@@ -43,7 +43,7 @@ def test_waiting_for_a_future_is_bounded(client) -> None:
 
     assert not await_future(client, KafkaFuture(), started + 0.2)
 
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 10
 
 
 def test_future_that_is_done_needs_no_network(client) -> None:

@@ -65,7 +65,7 @@ class TestMessages:
         error = failure(futures[1])
         assert not error.outcome_unknown
         assert not error.retriable
-        assert [futures[index].result(15).offset for index in (0, 2)] == [0, 1]
+        assert [futures[index].result(30).offset for index in (0, 2)] == [0, 1]
 
     def test_message_that_the_broker_finds_too_large_fails_for_good(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -131,14 +131,14 @@ class TestNeverBlocks:
 
         started = time.monotonic()
         futures = [
-            producer.send("unknown", encoded(b"%d" % number), timeout=1) for number in range(100)
+            producer.send("unknown", encoded(b"%d" % number), timeout=2) for number in range(100)
         ]
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.5
 
-        errors = [failure(future, 5) for future in futures]
+        errors = [failure(future, 20) for future in futures]
         assert "topic 'unknown' did not become known in time" in str(errors[0])
         assert not any(error.outcome_unknown for error in errors)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
     def test_send_never_blocks_on_a_full_buffer(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -150,10 +150,10 @@ class TestNeverBlocks:
         futures = [
             producer.send("hero", encoded(b"x" * 10_000), timeout=TIMEOUT) for _ in range(30)
         ]
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
 
         own_broker.thaw()
-        offsets = [future.result(20).offset for future in futures]
+        offsets = [future.result(30).offset for future in futures]
         assert offsets == sorted(offsets)
 
     def test_order_is_kept_for_messages_that_waited_for_their_topic(self, own, own_broker) -> None:
@@ -170,7 +170,7 @@ class TestNeverBlocks:
                 eventually(lambda: producer.unwrap().partition_states("hero"))
         own_broker.set_round_trip_time(0)
 
-        assert [future.result(20).offset for future in futures] == list(range(300))
+        assert [future.result(30).offset for future in futures] == list(range(300))
         assert values(read(own.reader({TopicPartition("hero", 0): 0}), 300)) == payloads
 
     def test_one_unknown_topic_keeps_no_other_waiting(self, own, own_broker) -> None:

@@ -76,9 +76,9 @@ class TestRetries:
         getattr(own_broker, fault)()
 
         started = time.monotonic()
-        failure(producer.send("hero", encoded(b"y"), timeout=1), 10)
+        failure(producer.send("hero", encoded(b"y"), timeout=1), 20)
 
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
     def test_outcome_is_unknown_once_the_message_was_on_its_way(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -100,7 +100,7 @@ class TestRetries:
 
         own_broker.set_up()
 
-        assert future.result(15).topic == "hero"
+        assert future.result(30).topic == "hero"
 
 
 class TestCallbacks:
@@ -153,7 +153,7 @@ class TestCallbacks:
         for thread in threads:
             thread.join()
 
-        done, not_done = wait_for_futures(futures, 20)
+        done, not_done = wait_for_futures(futures, 40)
         assert not not_done
         places = {future.result()[:3] for future in done}
         assert len(places) == 800

@@ -75,7 +75,7 @@ class TestRoom:
             produce(producer, name, *[b"x" * 1_000] * 100, partition=partition.partition)
         bound = 80_000
         reader = parts.reader(dict.fromkeys(partitions, 0), max_bytes=bound)
-        for _ in range(20):
+        for _ in range(40):
             assert reader.poll(0.05, lambda _: NONE) == {}
 
         # A slice is larger than a chunk: one poll returns all that lies there.
@@ -240,7 +240,7 @@ class TestBroker:
         started = time.monotonic()
         for _ in range(10):
             reader.poll(0.1, all_room)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 15
 
     def test_reading_goes_on_when_the_broker_is_back(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -303,7 +303,7 @@ class TestBroker:
         started = time.monotonic()
         reader.close()
 
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 8
 
 
 class TestOtherThreads:
@@ -319,7 +319,7 @@ class TestOtherThreads:
             polling = thread.submit(reader.poll, 30.0, all_room)
             eventually(lambda: reader.wakeup() or polling.done())
             assert polling.result(0) == {}
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 20
 
     def test_interrupt_breaks_off_a_hung_poll(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
@@ -332,7 +332,7 @@ class TestOtherThreads:
             polling = thread.submit(reader.poll, 30.0, all_room)
             reader.interrupt()
             with pytest.raises(Interrupted):
-                polling.result(5)
+                polling.result(20)
         with pytest.raises(Interrupted):
             reader.poll(0, all_room)
 

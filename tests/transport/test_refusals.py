@@ -164,5 +164,5 @@ def test_port_that_never_answers_costs_time_but_no_processor(security: dict[str,
             client.connect()
         client.close()
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert time.process_time() - used < 0.5

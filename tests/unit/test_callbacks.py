@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 def callbacks() -> Iterator[CallbackThread]:
     made = CallbackThread("test-callbacks")
     yield made
-    made.close(5)
+    made.close(20)
 
 
 def callback_threads() -> list[str]:
@@ -43,7 +43,7 @@ def test_failing_callback_is_logged_and_the_next_one_runs(callbacks, caplog) -> 
     callbacks.submit(fail)
     callbacks.submit(ran.set)
 
-    assert ran.wait(5)
+    assert ran.wait(20)
     assert "broken callback" in caplog.text
 
 
@@ -55,7 +55,7 @@ def test_thread_exists_only_while_there_is_work(callbacks) -> None:
 
     ran = threading.Event()
     callbacks.submit(ran.set)
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_close_runs_what_is_queued(callbacks) -> None:
@@ -66,7 +66,7 @@ def test_close_runs_what_is_queued(callbacks) -> None:
         callbacks.submit(lambda number=number: seen.append(number))
     go_on.set()
 
-    callbacks.close(5)
+    callbacks.close(20)
 
     assert seen == list(range(10))
     assert callback_threads() == []
@@ -91,20 +91,20 @@ def test_close_from_a_callback_does_not_wait_for_itself(callbacks) -> None:
 
     callbacks.submit(close)
 
-    assert closed.wait(5)
+    assert closed.wait(20)
 
 
 def test_callback_after_close_still_runs(callbacks) -> None:
-    callbacks.close(5)
+    callbacks.close(20)
     ran = threading.Event()
 
     callbacks.submit(ran.set)
 
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_reopened_thread_outlives_a_callback(callbacks) -> None:
-    callbacks.close(5)
+    callbacks.close(20)
     callbacks.reopen()
     threads: list[threading.Thread] = []
 

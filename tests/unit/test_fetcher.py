@@ -145,7 +145,7 @@ def fetcher(log: Log, sink: Sink) -> Iterator[Fetcher]:
     made = Fetcher(log.reader, sink, admin, "test-fetcher")
     made.start()
     yield made
-    assert made.stop(5)
+    assert made.stop(20)
 
 
 def test_reading_begins_where_it_was_told_and_is_told(log, sink, fetcher) -> None:
@@ -154,7 +154,7 @@ def test_reading_begins_where_it_was_told_and_is_told(log, sink, fetcher) -> Non
 
     fetcher.assign(ZERO, 3, token="token", reading=reading.set)
 
-    assert reading.wait(5)
+    assert reading.wait(20)
     eventually(lambda: sink.offsets(ZERO) == [3, 4])
     assert set(sink.tokens) == {"token"}
 
@@ -220,7 +220,7 @@ def test_partition_assigned_while_no_reader_can_be_made_is_read_and_told(
 
     fetcher.assign(ZERO, 0, reading=reading.set)
 
-    assert reading.wait(5)
+    assert reading.wait(20)
     eventually(lambda: sink.offsets(ZERO) == [0])
 
 
@@ -287,8 +287,8 @@ def test_stop_closes_the_reader_and_ends_the_thread(log, fetcher) -> None:
     fetcher.assign(ZERO, 0)
     eventually(lambda: log.readers and log.readers[0].positions)
 
-    assert fetcher.stop(5)
-    assert fetcher.stop(5)
+    assert fetcher.stop(20)
+    assert fetcher.stop(20)
 
     assert log.readers[0].closed
     assert not fetcher.alive

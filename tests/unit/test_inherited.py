@@ -39,14 +39,14 @@ def test_the_tolerance_for_clocks_does_not_add_up_over_services(timeout, deadlin
 
 
 def test_what_is_sent_inside_inherits() -> None:
-    deadline = time.time() + 5
+    deadline = time.time() + 30
     with inherited_deadline(deadline):
         inside, not_inherited = patience_for(60, inherit=True), patience_for(60, inherit=False)
         with inherited_deadline(None):
             unbounded = patience_for(60, inherit=True)
     outside = patience_for(60, inherit=True)
 
-    assert 5 < inside.seconds <= 6
+    assert 15 < inside.seconds <= 31
     assert inside.deadline == deadline
     assert not_inherited.seconds == unbounded.seconds == outside.seconds == 60
 

@@ -166,7 +166,7 @@ class TestLimits:
 
         lanes.done(("a1", 1))
 
-        assert waiting.result(5) == ("a2", 1)
+        assert waiting.result(30) == ("a2", 1)
 
     def test_other_kinds_pass_those_that_wait(self, lanes) -> None:
         for lane in ("a1", "a2", "b1", "b2", "c1"):
@@ -213,7 +213,7 @@ class TestLimits:
                     lanes.close()
 
         for worker in [in_thread(work) for _ in range(4)]:
-            worker.result(10)
+            worker.result(30)
 
         assert set(seen) == expected
         assert most["a"] == 1

@@ -24,7 +24,7 @@ Item = tuple[str, int]
 def timers() -> Iterator[Timers]:
     made = Timers("lanes-under-test")
     yield made
-    made.close(1.0)
+    made.close(5)
 
 
 @pytest.fixture
@@ -68,13 +68,13 @@ class TestOrder:
         take(lanes)
         second = in_thread(lanes.take)
         put(lanes, "b", 1)
-        assert second.result(5) == ("b", 1)
+        assert second.result(20) == ("b", 1)
 
         second = in_thread(lanes.take)
         assert still_waits(second)
         lanes.done(("a", 1))
 
-        assert second.result(5) == ("a", 2)
+        assert second.result(20) == ("a", 2)
 
     def test_lane_goes_to_the_end_of_the_queue_after_each_item(self, lanes) -> None:
         put(lanes, "long", 1, 2, 3)
@@ -98,7 +98,7 @@ class TestOrder:
 
         lanes.put((str(number), (str(number), number)) for number in range(4))
 
-        assert {taker.result(5) for taker in takers} == {(str(n), n) for n in range(4)}
+        assert {taker.result(20) for taker in takers} == {(str(n), n) for n in range(4)}
 
 
 @settings(max_examples=20, deadline=None)
@@ -142,7 +142,7 @@ def test_several_threads_keep_the_order_of_each_lane(batches, retried) -> None:
 
     eventually(lambda: seen == expected, describe=lambda: f"{expected}, got {seen}")
     lanes.close()
-    assert pool.join(5) == []
+    assert pool.join(20) == []
     assert overlaps == []
 
 
@@ -196,7 +196,7 @@ class TestHold:
 
         lanes.hold(item, 0.01)
 
-        assert waiter.result(5) == ("a", 1)
+        assert waiter.result(20) == ("a", 1)
 
 
 class TestDrop:
@@ -255,7 +255,7 @@ class TestFreeze:
         assert still_waits(taker)
 
         lanes.thaw()
-        assert taker.result(5) == ("a", 1)
+        assert taker.result(20) == ("a", 1)
 
     def test_wait_until_idle_ends_with_the_last_running_item(self, lanes, in_thread) -> None:
         put(lanes, "a", 1)
@@ -268,7 +268,7 @@ class TestFreeze:
         assert still_waits(idle)
         lanes.hold(running[1], 3600)
 
-        assert idle.result(5)
+        assert idle.result(20)
 
     def test_wait_until_idle_gives_up_after_its_timeout(self, lanes) -> None:
         put(lanes, "a", 1)
@@ -295,7 +295,7 @@ class TestClose:
 
         lanes.close()
 
-        assert [taker.result(5) for taker in takers] == [None] * 3
+        assert [taker.result(20) for taker in takers] == [None] * 3
 
     def test_queued_items_stay_undone(self, lanes) -> None:
         put(lanes, "a", 1)

@@ -62,7 +62,7 @@ class Streaming:
     """A stream whose replies the test hands in."""
 
     def __init__(
-        self, *, returns: Any = None, item_timeout: float = 5, total: float | None = None
+        self, *, returns: Any = None, item_timeout: float = 30, total: float | None = None
     ) -> None:
         self.slot = StreamSlot(REPLIES)
         self.forgotten = 0
@@ -132,7 +132,7 @@ class TestStream:
             waiting = thread.submit(next, streaming.stream)
             streaming.slot.deliver(reply(b"1"))
 
-            assert waiting.result(5) == "1"
+            assert waiting.result(20) == "1"
 
     def test_silence_is_a_timeout(self) -> None:
         streaming = Streaming(item_timeout=0.01)
@@ -152,7 +152,7 @@ class TestStream:
             next(streaming.stream)
 
     def test_total_timeout_ends_a_stream_that_never_ends(self) -> None:
-        streaming = Streaming(item_timeout=5, total=0.05)
+        streaming = Streaming(item_timeout=30, total=0.05)
         stopped = threading.Event()
 
         def feed() -> None:
@@ -182,7 +182,7 @@ class TestStream:
             waiting = thread.submit(next, streaming.stream)
             streaming.slot.fail(ClientClosed("closed"))
 
-            assert isinstance(waiting.exception(5), ClientClosed)
+            assert isinstance(waiting.exception(20), ClientClosed)
 
     def test_early_close_frees_the_place(self) -> None:
         with Streaming().stream as stream:

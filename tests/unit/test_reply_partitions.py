@@ -199,11 +199,11 @@ class TestSettled:
 
     def test_wait_ends_when_the_partition_is_read(self, client) -> None:
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(client.partitions.wait_until_settled, 10)
+            waiting = thread.submit(client.partitions.wait_until_settled, 60)
             client.assign(0)
             client.reader.begin()
 
-            assert waiting.result(5)
+            assert waiting.result(20)
 
     def test_subscribed_topics_are_told(self) -> None:
         assert Client(OTHER, TOPIC).partitions.subscribed == [TOPIC, OTHER]
@@ -233,7 +233,7 @@ def test_requests_of_many_threads_stay_readable_while_partitions_move() -> None:
             client.assign(round_number % 3)
             client.reader.begin()
         stopped.set()
-        counts = [sender.result(5) for sender in senders]
+        counts = [sender.result(20) for sender in senders]
 
     assert unread == []
     assert sum(counts) > 0

@@ -158,7 +158,7 @@ class TestIteration:
             for value in (REBALANCING, CONNECTED, STOPPED, DISCONNECTED):
                 status.set(value)
 
-            assert seen.result(5) == [CONNECTED, REBALANCING, CONNECTED, STOPPED]
+            assert seen.result(20) == [CONNECTED, REBALANCING, CONNECTED, STOPPED]
         assert not listening(status)
 
     def test_changes_end_when_their_time_is_over(self, status) -> None:
@@ -192,16 +192,16 @@ class TestWaitFor:
 
         assert not status.wait_for(CONNECTED, 0.05)
 
-        assert 0.05 <= time.monotonic() - started < 5
+        assert 0.05 <= time.monotonic() - started < 15
 
     def test_value_that_came_and_went_counts(self, status) -> None:
         with ThreadPoolExecutor(1) as thread:
-            waiting = thread.submit(status.wait_for, CONNECTED, 10)
+            waiting = thread.submit(status.wait_for, CONNECTED, 60)
             eventually(lambda: listening(status))
             status.set(CONNECTED)
             status.set(DISCONNECTED)
 
-            assert waiting.result(5)
+            assert waiting.result(20)
         assert not listening(status)
 
     def test_unknown_status_is_refused(self, status) -> None:

@@ -20,7 +20,7 @@ FAR = 3600.0
 def timers() -> Iterator[Timers]:
     made = Timers("test-timers")
     yield made
-    made.close(5)
+    made.close(20)
 
 
 def timer_threads() -> list[str]:
@@ -31,7 +31,7 @@ def test_functions_run_in_the_order_of_their_times(timers) -> None:
     seen: list[str] = []
     now = time.monotonic()
 
-    for name, delay in (("c", 0.06), ("a", 0.02), ("b", 0.04)):
+    for name, delay in (("c", 0.9), ("a", 0.3), ("b", 0.6)):
         timers.at(now + delay, lambda name=name: seen.append(name))
 
     eventually(lambda: len(seen) == 3)
@@ -65,12 +65,12 @@ def test_earlier_timer_is_not_kept_waiting_by_a_later_one(timers) -> None:
 
     timers.at(time.monotonic(), ran.set)
 
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_cancelled_timer_does_not_run(timers) -> None:
     seen: list[str] = []
-    due = time.monotonic() + 0.02
+    due = time.monotonic() + 0.5
     cancelled = timers.at(due, lambda: seen.append("cancelled"))
     timers.at(due + 0.01, lambda: seen.append("after"))
 
@@ -89,7 +89,7 @@ def test_failing_function_is_logged_and_the_next_one_runs(timers, caplog) -> Non
     timers.at(time.monotonic(), fail)
     timers.at(time.monotonic(), ran.set)
 
-    assert ran.wait(5)
+    assert ran.wait(20)
     assert "broken timer" in caplog.text
 
 
@@ -98,19 +98,19 @@ def test_timer_may_set_another(timers) -> None:
 
     timers.at(time.monotonic(), lambda: timers.at(time.monotonic(), ran.set))
 
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_cancelling_again_or_too_late_changes_nothing(timers) -> None:
     ran, again = threading.Event(), threading.Event()
     timer = timers.at(time.monotonic(), ran.set)
-    assert ran.wait(5)
+    assert ran.wait(20)
 
     timer.cancel()
     timer.cancel()
 
     timers.at(time.monotonic(), again.set)
-    assert again.wait(5)
+    assert again.wait(20)
 
 
 def test_cancelled_timers_do_not_pile_up(timers) -> None:
@@ -137,15 +137,15 @@ def test_last_timer_runs_whatever_was_set_cancelled_and_closed_before(steps) -> 
         elif action == "cancel" and made:
             made[number % len(made)].cancel()
         elif action == "close":
-            timers.close(5)
+            timers.close(20)
     first, second = threading.Event(), threading.Event()
 
     timers.at(time.monotonic(), first.set)
-    assert first.wait(1)
+    assert first.wait(20)
     timers.at(time.monotonic(), second.set)
 
-    assert second.wait(1)
-    timers.close(5)
+    assert second.wait(20)
+    timers.close(20)
 
 
 def test_no_thread_before_the_first_timer_and_none_long_after_the_last(timers) -> None:
@@ -157,26 +157,26 @@ def test_no_thread_before_the_first_timer_and_none_long_after_the_last(timers) -
     eventually(lambda: timer_threads() == [])
     ran = threading.Event()
     timers.at(time.monotonic(), ran.set)
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_close_drops_what_waits_and_ends_the_thread(timers) -> None:
     seen: list[int] = []
     timers.at(time.monotonic() + FAR, lambda: seen.append(1))
 
-    timers.close(5)
+    timers.close(20)
 
     assert timer_threads() == []
     assert seen == []
 
 
 def test_timer_after_close_runs(timers) -> None:
-    timers.close(5)
+    timers.close(20)
     ran = threading.Event()
 
     timers.at(time.monotonic(), ran.set)
 
-    assert ran.wait(5)
+    assert ran.wait(20)
 
 
 def test_close_from_a_timer_does_not_wait_for_itself(timers) -> None:
@@ -188,4 +188,4 @@ def test_close_from_a_timer_does_not_wait_for_itself(timers) -> None:
 
     timers.at(time.monotonic(), close)
 
-    assert closed.wait(5)
+    assert closed.wait(20)

@@ -43,7 +43,7 @@ def test_worker_survives_what_its_work_raises(lanes, caplog) -> None:
 
     eventually(lambda: len(worked) == 2)
     lanes.close()
-    assert pool.join(5) == []
+    assert pool.join(20) == []
     assert "a worker failed outside of any handler" in caplog.text
 
 
@@ -51,7 +51,7 @@ def test_join_names_the_threads_that_still_work(lanes) -> None:
     go_on = threading.Event()
 
     def work(item: Item) -> None:
-        go_on.wait(10)
+        go_on.wait(60)
         lanes.done(item)
 
     pool = WorkerPool(1, lanes, work, "busy")
@@ -63,4 +63,4 @@ def test_join_names_the_threads_that_still_work(lanes) -> None:
     assert pool.join(0.01) == ["busy-0"]
 
     go_on.set()
-    assert pool.join(5) == []
+    assert pool.join(20) == []

@@ -42,7 +42,8 @@ class Instances:
     def __init__(self, peers: Peers, start_python, pattern: str) -> None:
         self._start_python = start_python
         self._pattern = pattern
-        self._options = peers.options()
+        # A request that waited for the end of a session would show in the longest of all.
+        self._options = peers.options(consumer={"session_timeout_ms": 30_000})
         self._numbers = itertools.count(1)
         self.tallies: list[dict[str, Any]] = []
 
@@ -96,4 +97,4 @@ def test_no_request_is_lost_or_answered_to_the_wrong_caller(peers: Peers, start_
         # A live instance keeps its reply partition across all joins and leaves.
         assert len(tally["partitions"]) == 1, tally
         # No request waited for a rebalance or a session to end.
-        assert tally["longest"] < 5
+        assert tally["longest"] < 15

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kafka import KafkaAdminClient
 
 from kafka_patterns import Message
 from tests.integration.peers import PATIENCE, Peers
@@ -19,11 +21,11 @@ pytestmark = [pytest.mark.real_kafka, pytest.mark.timeout(180)]
 
 EVENTS = 1000
 PARTITIONS = 4
-# Makes the handling of all events last long enough to be killed in the middle.
-PACE = 0.005
+# What is to be killed handles events slowly enough to be killed in the middle.
+PACE = 0.02
 COMMIT_INTERVAL_MS = 100
 # The interval, and what an answer to a commit may take on a busy machine.
-UNCOMMITTED_SECONDS = 0.5
+UNCOMMITTED_SECONDS = 1.5
 
 
 class Note(NamedTuple):
@@ -37,14 +39,16 @@ class Note(NamedTuple):
 class Server:
     """A server that notes every event in a file, in a process of its own."""
 
-    def __init__(self, peers: Peers, start_python, topic: str, notes: Path, **sections) -> None:
+    def __init__(
+        self, peers: Peers, start_python, topic: str, notes: Path, *, pace=0.0, **sections
+    ) -> None:
         tuning = {"session_timeout_ms": 2000, "heartbeat_interval_ms": 300}
         run = {"auto_commit_interval_ms": COMMIT_INTERVAL_MS, "rebalance_timeout_ms": 500}
         given = {
             "options": peers.options(consumer=tuning, run=run, **sections),
             "topic": topic,
             "notes": str(notes),
-            "pace": PACE,
+            "pace": pace,
         }
         self._notes = notes
         self.process: ManagedProcess = start_python(
@@ -77,6 +81,16 @@ def emit_all(peers: Peers, topic: str) -> set[str]:
     return set(events)
 
 
+def wait_until_empty(peers: Peers, group_id: str) -> None:
+    """Wait until the group has no member left."""
+    admin = KafkaAdminClient(bootstrap_servers=peers.broker.bootstrap_servers)
+    with contextlib.closing(admin):
+        eventually(
+            lambda: [g.state for g in admin.describe_consumer_groups([group_id])] == ["Empty"],
+            PATIENCE,
+        )
+
+
 def events_of(*servers: Server) -> set[str]:
     return {note.event for server in servers for note in server.notes}
 
@@ -85,13 +99,15 @@ def test_killed_server_handles_every_event_at_least_once(
     peers: Peers, wire: Wire, start_python, tmp_path
 ):
     topic = peers.topic(partitions=PARTITIONS)
-    killed = Server(peers, start_python, topic, tmp_path / "killed")
+    killed = Server(peers, start_python, topic, tmp_path / "killed", pace=PACE)
     events = emit_all(peers, topic)
     killed.wait_for_notes(EVENTS // 2)
 
     killed.process.kill()
     noted = len(killed.notes)
     assert noted < EVENTS
+    # A commit that the broker had not read when its sender died counts as well.
+    wait_until_empty(peers, f"{peers.group}-server")
     committed = wire.committed(f"{peers.group}-server", topic)
     started_again = Server(peers, start_python, topic, tmp_path / "started again")
     eventually(lambda: events_of(killed, started_again) == events, 2 * PATIENCE)
@@ -111,7 +127,7 @@ def test_member_takes_over_from_a_killed_one_and_misses_nothing(
     peers: Peers, start_python, tmp_path
 ):
     topic = peers.topic(partitions=PARTITIONS)
-    killed = Server(peers, start_python, topic, tmp_path / "killed")
+    killed = Server(peers, start_python, topic, tmp_path / "killed", pace=PACE)
     taking_over = Server(peers, start_python, topic, tmp_path / "taking over")
     events = emit_all(peers, topic)
     killed.wait_for_notes(EVENTS // 10)
@@ -132,7 +148,7 @@ def test_member_of_a_group_that_began_at_the_end_misses_nothing(
     for partition in range(PARTITIONS):
         wire.produce(topic, b"older-than-the-group", partition=partition)
     subscribe = {"from_beginning": False}
-    killed = Server(peers, start_python, topic, tmp_path / "killed", subscribe=subscribe)
+    killed = Server(peers, start_python, topic, tmp_path / "killed", pace=PACE, subscribe=subscribe)
     if when != "before any event":
         wire.produce(topic, b"first", partition=0)
         killed.wait_for_notes(1)
