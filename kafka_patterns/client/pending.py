@@ -6,13 +6,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager
 from typing import Any
 
 from kafka_patterns.client.counts import Outcome, Ticket
+from kafka_patterns.client.places import Places
 from kafka_patterns.client.reply import Reply, StreamOrder
-from kafka_patterns.errors import TooManyPendingRequests, TooManyUnreadReplies
+from kafka_patterns.errors import ClientClosed, TooManyPendingRequests, TooManyUnreadReplies
 from kafka_patterns.message import TopicPartition
 
 __all__ = [
@@ -186,7 +188,8 @@ class PendingRequests:
     def __init__(self, limit: int, partition_idle: Callable[[TopicPartition], None]) -> None:
         self._limit = limit
         self._partition_idle = partition_idle
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the three below
+        self._places = Places(limit)
         self._slots: dict[bytes, Slot] = {}
         self._waiting_on: Counter[TopicPartition] = Counter()
 
@@ -199,15 +202,42 @@ class PendingRequests:
         :raises TooManyPendingRequests: if the limit is reached.
         """
         with self._lock:
-            if len(self._slots) >= self._limit:
-                raise TooManyPendingRequests(
-                    f"{self._limit} requests are waiting for their replies: raise "
-                    "reply.max_pending, or send fewer at once"
-                )
+            if not self._places.take(correlation_id):
+                raise self._too_many("")
             self._slots[correlation_id] = slot
             self._waiting_on[slot.partition] += 1
             if slot.ticket is not None:
                 slot.ticket.begin()
+
+    @contextmanager
+    def place_for(self, correlation_id: bytes, timeout: float) -> Iterator[None]:
+        """Wait for a place, in turn; inside, it is kept for :meth:`add`.
+
+        :param timeout: seconds to wait at most.
+        :raises TooManyPendingRequests: if none became free until then.
+        :raises ClientClosed: if the client closes meanwhile.
+        """
+        with self._lock:
+            turn = self._places.line_up(correlation_id)
+        try:
+            turn.ended.wait(timeout)
+            if turn.dismissed:
+                raise ClientClosed("the client was closed before the request had a place")
+            with self._lock:
+                kept = self._places.is_kept(correlation_id)
+            if not kept:
+                raise self._too_many(f", and none ended for this one within {timeout:.3g} s")
+            yield
+        finally:
+            with self._lock:
+                self._places.forgo(correlation_id)
+
+    def _too_many(self, how_long: str) -> TooManyPendingRequests:
+        return TooManyPendingRequests(
+            f"{self._limit} requests are waiting for their replies{how_long}; this one was not "
+            "sent: send fewer at once, let it wait longer (reply.max_pending_wait_ms), or raise "
+            "reply.max_pending"
+        )
 
     def get(self, correlation_id: bytes) -> Slot | None:
         """The slot that waits for *correlation_id*."""
@@ -219,6 +249,7 @@ class PendingRequests:
             slot = self._slots.pop(correlation_id, None)
             if slot is None:
                 return None
+            self._places.give_back()
             self._waiting_on[slot.partition] -= 1
             idle = not self._waiting_on[slot.partition]
             if idle:
@@ -234,10 +265,16 @@ class PendingRequests:
         return partition in self._waiting_on
 
     def remove_all(self) -> list[Slot]:
-        """Forget everything, which counts as failed; returns what was waiting."""
+        """Forget everything, which counts as failed; returns what was waiting.
+
+        Who waits for a place gets ``ClientClosed``.
+        """
         with self._lock:
+            self._places.dismiss()
             slots = list(self._slots.values())
             self._slots.clear()
+            for _ in slots:
+                self._places.give_back()
             self._waiting_on.clear()
         for slot in slots:
             if slot.ticket is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
-from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
+from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
@@ -49,7 +49,8 @@ class ReplyPartitions:
         self._reader = reader
         self._pending = pending
         self._group = group
-        self._changed = threading.Condition(threading.RLock())  # guards the five below
+        self._changed = threading.Condition(threading.RLock())  # guards the six below
+        self._forgotten = False
         self._subscribed: set[str] = set()
         self._named: dict[str, int] = {}
         self._wanted: dict[str, int | None] = {}
@@ -80,6 +81,7 @@ class ReplyPartitions:
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
         :raises NoReplyPartition: if this instance holds no partition of *topic*.
         :raises TooManyPendingRequests: if ``reply.max_pending`` is reached.
+        :raises ClientClosed: after :meth:`forget`.
         """
         with self._changed:
             partition = self._named.get(topic)
@@ -90,6 +92,8 @@ class ReplyPartitions:
             return slot
 
     def _why_none(self, topic: str) -> Exception:
+        if self._forgotten:
+            return ClientClosed("the client was closed meanwhile")
         if topic not in self._subscribed:
             return NotSubscribedToReply(
                 f"the reply topic {topic!r} is not read: call subscribe_to_response_of() with its "
@@ -221,6 +225,7 @@ class ReplyPartitions:
     def forget(self) -> None:
         """The client closed: nothing is assigned or read any more."""
         with self._changed:
+            self._forgotten = True
             self._named.clear()
             self._wanted.clear()
             self._reading.clear()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
+from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 from tests.support.waiting import eventually
 from tests.unit.reply_client import OTHER, TOPIC, Client, at
@@ -177,14 +177,15 @@ class TestRefusals:
             client.request(b"id")
         assert len(client.pending) == 0
 
-    def test_nothing_is_named_after_forget(self, client) -> None:
+    @pytest.mark.parametrize("topic", [TOPIC, OTHER])
+    def test_after_forget_the_client_is_closed(self, client, topic) -> None:
         client.assign(0)
         client.reader.begin()
 
         client.partitions.forget()
 
-        with pytest.raises(NoReplyPartition):
-            client.request(b"id")
+        with pytest.raises(ClientClosed):
+            client.request(b"id", topic)
 
 
 class TestSettled:
