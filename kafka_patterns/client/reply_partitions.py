@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
+from kafka_patterns.client.reply_topics import topic_command
 from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
@@ -43,15 +44,24 @@ class ReplyPartitions:
     """The reply partitions of one client.
 
     :param pending: the requests that wait; asked whether a partition is still needed.
+    :param brokers: the configured addresses, for the commands of errors.
     """
 
-    def __init__(self, reader: PartitionReader, pending: PendingRequests, group: str) -> None:
+    def __init__(
+        self,
+        reader: PartitionReader,
+        pending: PendingRequests,
+        group: str,
+        brokers: Collection[str],
+    ) -> None:
         self._reader = reader
         self._pending = pending
         self._group = group
-        self._changed = threading.Condition(threading.RLock())  # guards the six below
+        self._brokers = brokers
+        self._changed = threading.Condition(threading.RLock())  # guards the seven below
         self._forgotten = False
         self._subscribed: set[str] = set()
+        self._missing: set[str] = set()
         self._named: dict[str, int] = {}
         self._wanted: dict[str, int | None] = {}
         self._reading: set[TopicPartition] = set()
@@ -61,6 +71,11 @@ class ReplyPartitions:
         """Requests may ask for replies in *topic*."""
         with self._changed:
             self._subscribed.add(topic)
+
+    def note_missing(self, topics: Collection[str]) -> None:
+        """*topics* do not exist, and the broker does not create them."""
+        with self._changed:
+            self._missing.update(topics)
 
     @property
     def subscribed(self) -> Collection[str]:
@@ -107,11 +122,22 @@ class ReplyPartitions:
             )
         return NoReplyPartition(
             f"this instance holds no partition of the reply topic {topic!r} in group "
-            f"{self._group!r}: the topic has fewer partitions than the group has instances, or "
-            "does not exist, or the group is led by a NestJS client that does not subscribe to it "
-            "itself. Give it at least one partition per instance "
-            "(ensure_reply_topics(partitions=...)), let all clients of the group subscribe to the "
-            'same topics, or set reply.mode to "direct"'
+            f"{self._group!r}: {self._reason_and_remedy(topic)}"
+        )
+
+    def _reason_and_remedy(self, topic: str) -> str:
+        if topic in self._missing:
+            return (
+                "the topic did not exist when this client subscribed to it, and the broker did not "
+                "create it. Call ensure_reply_topics(partitions=N), N being the number of "
+                f"instances, or run: {topic_command('--create', topic, 'N', self._brokers)}"
+            )
+        return (
+            "the topic has fewer partitions than the group has instances, or the group is led by a "
+            "NestJS client that does not subscribe to it itself. Give it at least one partition "
+            "per instance, by ensure_reply_topics(partitions=N) or: "
+            f"{topic_command('--alter', topic, 'N', self._brokers)}; let all clients of the group "
+            'subscribe to the same topics; or set reply.mode to "direct"'
         )
 
     def assign(self, assignment: Mapping[str, Collection[int]]) -> None:
@@ -119,6 +145,8 @@ class ReplyPartitions:
         with self._changed:
             for topic in self._subscribed:
                 held = sorted(assignment.get(topic, ()))
+                if held:
+                    self._missing.discard(topic)
                 current = self._named.get(topic)
                 if current in held:
                     self._wanted[topic] = current

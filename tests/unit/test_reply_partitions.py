@@ -177,6 +177,27 @@ class TestRefusals:
             client.request(b"id")
         assert len(client.pending) == 0
 
+    def test_topic_that_does_not_exist_is_told_with_the_command(self, client) -> None:
+        client.partitions.note_missing([TOPIC])
+        client.assign()
+
+        with pytest.raises(NoReplyPartition) as refusal:
+            client.request(b"id")
+
+        assert "did not exist" in str(refusal.value)
+        assert str(refusal.value).endswith(
+            "kafka-topics.sh --bootstrap-server one:9092,two:9092 --create --topic hero.reply "
+            "--partitions N"
+        )
+
+    def test_topic_that_existed_once_is_not_called_missing(self, client) -> None:
+        client.partitions.note_missing([TOPIC])
+        client.assign(0)
+        client.assign()
+
+        with pytest.raises(NoReplyPartition, match="--alter --topic"):
+            client.request(b"id")
+
     @pytest.mark.parametrize("topic", [TOPIC, OTHER])
     def test_after_forget_the_client_is_closed(self, client, topic) -> None:
         client.assign(0)
