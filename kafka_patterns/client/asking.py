@@ -167,6 +167,7 @@ class RequestClient(EventClient):
         if replies not in self._reply_topics:
             if self.options.producer_only_mode or self.options.reply.mode != "direct":
                 raise self._not_subscribed(topic, replies)
+            self._connected()  # first: a topic that is unfit must not keep all others away
             self.subscribe_to_response_of(topic)
         return replies
 

@@ -130,13 +130,15 @@ class ReplyPartitions:
             return (
                 "the topic did not exist when this client subscribed to it, and the broker did not "
                 "create it. Call ensure_reply_topics(partitions=N), N being the number of "
-                f"instances, or run: {topic_command('--create', topic, 'N', self._brokers)}"
+                f"instances, or run: {topic_command('--create', topic, 'N', self._brokers)} (the "
+                "group hears of it within consumer.metadata_max_age_ms)"
             )
         return (
             "the topic has fewer partitions than the group has instances, or the group is led by a "
             "NestJS client that does not subscribe to it itself. Give it at least one partition "
             "per instance, by ensure_reply_topics(partitions=N) or: "
-            f"{topic_command('--alter', topic, 'N', self._brokers)}; let all clients of the group "
+            f"{topic_command('--alter', topic, 'N', self._brokers)} (the group hears of it within "
+            "consumer.metadata_max_age_ms); let all clients of the group "
             'subscribe to the same topics; or set reply.mode to "direct"'
         )
 
