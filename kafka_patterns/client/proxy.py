@@ -114,8 +114,9 @@ class ClientKafkaProxy(RequestClient):
         """Send a request; the future ends as :meth:`send` would. Cancelling frees its place.
 
         Takes and raises what :meth:`send` does, except that everything known only later is the
-        future's exception. Never waits for the network, once connected, nor for a place among
-        ``reply.max_pending``. Callbacks run on the callback thread.
+        future's exception. Never waits for the network, once connected and subscribed to the
+        replies, nor for a place among ``reply.max_pending``. Callbacks run on the callback
+        thread.
         """
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
