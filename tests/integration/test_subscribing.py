@@ -200,8 +200,9 @@ def test_close_ends_a_request_that_subscribes(own_broker: TestBroker, own_peers:
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize("mode", ["direct", "group"])
 def test_partition_without_leader_delays_nothing_but_itself(
-    own_broker: TestBroker, own_peers: Peers
+    own_broker: TestBroker, own_peers: Peers, mode
 ):
     if own_broker.is_real:
         pytest.skip("a single broker leads all partitions")
@@ -211,7 +212,7 @@ def test_partition_without_leader_delays_nothing_but_itself(
     serve_echo(own_peers, good, bad)
     embedded.set_partition_leader(f"{bad}.reply", 0, None)
 
-    with own_peers.client(good, bad, reply=DIRECT) as client:
+    with own_peers.client(good, bad, reply={"mode": mode}) as client:
         assert client.send(good, "hero", timeout=PATIENCE) == "hero"
         with pytest.raises(NoReplyPartition, match="leader does not answer"):
             client.send(bad, "hero", timeout=PATIENCE)
