@@ -34,6 +34,8 @@ class Slot(ABC):
     """
 
     ticket: Ticket | None = None
+    outcome: Outcome | None = None
+    """How it ended, if it did: set before its caller hears of it, who may then be the quicker."""
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
@@ -50,6 +52,10 @@ class Slot(ABC):
         """End with *error*, unless it has ended."""
 
 
+def _outcome_of(reply: Reply) -> Outcome:
+    return Outcome.REPLIED if reply.error is None else Outcome.FAILED
+
+
 class ReplySlot(Slot):
     """A caller blocked in ``send``: an event, set by the first reply or an error."""
 
@@ -61,12 +67,14 @@ class ReplySlot(Slot):
 
     def deliver(self, reply: Reply) -> bool:
         self.reply = reply
+        self.outcome = _outcome_of(reply)
         self.event.set()
         return True
 
     def fail(self, error: BaseException) -> None:
         if self.reply is None:
             self.error = error
+            self.outcome = Outcome.FAILED
         self.event.set()
 
 
@@ -119,6 +127,7 @@ class StreamSlot(Slot):
             else:
                 self.unread.extend(ready)
                 self.ended = bool(ready) and self.is_end(ready[-1])
+                self.outcome = _outcome_of(ready[-1]) if self.ended else None
                 self.condition.notify()
             return self.ended
 
@@ -139,6 +148,7 @@ class StreamSlot(Slot):
 
     def _end_with(self, error: BaseException) -> None:
         self.error = error
+        self.outcome = Outcome.FAILED
         self.ended = True
         self.condition.notify()
 
@@ -244,7 +254,10 @@ class PendingRequests:
         return self._slots.get(correlation_id)
 
     def remove(self, correlation_id: bytes, outcome: Outcome = Outcome.CANCELLED) -> Slot | None:
-        """Wait no longer, for that reason; returns the slot if it was still waiting."""
+        """Wait no longer; returns the slot if it was still waiting.
+
+        :param outcome: how it ended, unless the slot knows better.
+        """
         with self._lock:
             slot = self._slots.pop(correlation_id, None)
             if slot is None:
@@ -255,7 +268,7 @@ class PendingRequests:
             if idle:
                 del self._waiting_on[slot.partition]
         if slot.ticket is not None:
-            slot.ticket.end(outcome)
+            slot.ticket.end(slot.outcome or outcome)
         if idle:
             self._partition_idle(slot.partition)
         return slot

@@ -11,7 +11,7 @@ from kafka_patterns.client.asking import RequestClient
 from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.gathering import Gathered, GatheredReply, gather_replies
 from kafka_patterns.client.pending import FutureSlot, GatherSlot, ReplySlot, StreamSlot
-from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
+from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream, outcome_of
 from kafka_patterns.errors import ConfigurationError, RequestTimeout
 from kafka_patterns.message import TopicPartition
 
@@ -133,9 +133,9 @@ class ClientKafkaProxy(RequestClient):
 
         timer = self._timers.at(time.monotonic() + seconds, time_out)
 
-        def ended(_: Future[Any]) -> None:
+        def ended(done: Future[Any]) -> None:
             timer.cancel()  # not through the request, which has the future: a circle
-            end(Outcome.CANCELLED)  # if that is what ended it
+            end(outcome_of(done))
 
         Future.add_done_callback(future, ended)
         return future

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,21 @@ def test_callers_take_turns(peers: Peers):
 
     assert answers == [[f"{caller}.{n}" for n in range(10)] for caller in range(16)]
     assert client.health().replied == 160
+
+
+def test_callback_of_a_future_finds_its_place_free(peers: Peers):
+    pattern = peers.topic(replies=1)
+    serve_echo(peers, pattern)
+    chained: list[Future[Any]] = []
+
+    with peers.client(pattern, reply={"max_pending": 1}) as client:
+        first = client.send_future(pattern, "first", timeout=PATIENCE)
+        first.add_done_callback(
+            lambda _: chained.append(client.send_future(pattern, "next", timeout=PATIENCE))
+        )
+        eventually(lambda: chained, PATIENCE)
+
+        assert chained[0].result(PATIENCE) == "next"
 
 
 def test_send_future_never_waits_for_a_place(peers: Peers):
