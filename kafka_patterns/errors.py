@@ -213,7 +213,7 @@ class NoReplyPartition(RequestError):
 
 
 class TooManyPendingRequests(RequestError):
-    """``reply.max_pending`` requests are waiting for their replies."""
+    """``reply.max_pending`` requests are waiting for their replies; this one was not sent."""
 
 
 class TooManyUnreadReplies(RequestError):

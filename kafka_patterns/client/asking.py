@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -18,6 +19,7 @@ from kafka_patterns.errors import (
     ConfigurationError,
     NotSubscribedToReply,
     RequestTimeout,
+    TooManyPendingRequests,
 )
 from kafka_patterns.message import RecordMetadata, TopicPartition
 
@@ -117,27 +119,30 @@ class RequestClient(EventClient):
         timeout: float,
         make_slot: Callable[[TopicPartition], SlotT],
         idempotency_key: str | bytes | None,
+        *,
+        may_wait: bool = True,
     ) -> Request[SlotT]:
-        replies = self.get_response_pattern_name(topic)
-        if replies not in self._reply_topics:
-            if self.options.producer_only_mode or self.options.reply.mode != "direct":
-                raise self._not_subscribed(topic, replies)
-            self.subscribe_to_response_of(topic)
+        replies = self._subscribed_reply_topic(topic)
         message = self._writer.event(topic, data, idempotency_key)
         connection = self._connected()
         patience = self._patience(topic, timeout)
         correlation_id = self._ids.new()
-        ticket = self._counts.ticket(topic, time.monotonic())
 
         def enter(partition: TopicPartition) -> SlotT:
             slot = make_slot(partition)
-            slot.ticket = ticket
+            slot.ticket = self._counts.ticket(topic, time.monotonic())
             return slot
 
         def end(outcome: Outcome) -> bool:
             return self._pending.remove(correlation_id, outcome) is not None
 
-        slot = connection.partitions.enlist(replies, correlation_id, enter)
+        enlist = partial(connection.partitions.enlist, replies, correlation_id, enter)
+        try:
+            slot = enlist()
+        except TooManyPendingRequests:
+            if not may_wait or not self.options.reply.max_pending_wait_ms:
+                raise
+            slot, patience = self._enlist_in_turn(enlist, correlation_id, patience)
         try:
             if self._connection is not connection:
                 raise ClientClosed("the client was closed meanwhile")
@@ -156,6 +161,25 @@ class RequestClient(EventClient):
 
         sent.add_done_callback(send_ended)
         return Request(slot, end, patience)
+
+    def _subscribed_reply_topic(self, topic: str) -> str:
+        replies = self.get_response_pattern_name(topic)
+        if replies not in self._reply_topics:
+            if self.options.producer_only_mode or self.options.reply.mode != "direct":
+                raise self._not_subscribed(topic, replies)
+            self._connected()  # first: a topic that is unfit must not keep all others away
+            self.subscribe_to_response_of(topic)
+        return replies
+
+    def _enlist_in_turn(
+        self, enlist: Callable[[], SlotT], correlation_id: bytes, patience: Patience
+    ) -> tuple[SlotT, Patience]:
+        """Wait for a place and *enlist*; with it, what is left of *patience*."""
+        began = time.monotonic()
+        allowed = self.options.reply.max_pending_wait_ms / 1000
+        with self._pending.place_for(correlation_id, min(allowed, patience.seconds)):
+            slot = enlist()
+        return slot, patience.after(time.monotonic() - began)
 
     def _not_subscribed(self, topic: str, replies: str) -> Exception:
         if self.options.producer_only_mode:

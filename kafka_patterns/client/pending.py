@@ -6,14 +6,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager
 from typing import Any
 
 from kafka_patterns.client.counts import Outcome, Ticket
+from kafka_patterns.client.places import Places
 from kafka_patterns.client.reply import Reply, StreamOrder
 from kafka_patterns.consuming.brief_lock import BriefLock
-from kafka_patterns.errors import TooManyPendingRequests, TooManyUnreadReplies
+from kafka_patterns.errors import ClientClosed, TooManyPendingRequests, TooManyUnreadReplies
 from kafka_patterns.message import TopicPartition
 
 __all__ = [
@@ -33,6 +35,8 @@ class Slot(ABC):
     """
 
     ticket: Ticket | None = None
+    outcome: Outcome | None = None
+    """How it ended, if it did: set before its caller hears of it, who may then be the quicker."""
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
@@ -49,6 +53,10 @@ class Slot(ABC):
         """End with *error*, unless it has ended."""
 
 
+def _outcome_of(reply: Reply) -> Outcome:
+    return Outcome.REPLIED if reply.error is None else Outcome.FAILED
+
+
 class ReplySlot(Slot):
     """A caller blocked in ``send``: an event, set by the first reply or an error."""
 
@@ -60,12 +68,14 @@ class ReplySlot(Slot):
 
     def deliver(self, reply: Reply) -> bool:
         self.reply = reply
+        self.outcome = _outcome_of(reply)
         self.event.set()
         return True
 
     def fail(self, error: BaseException) -> None:
         if self.reply is None:
             self.error = error
+            self.outcome = Outcome.FAILED
         self.event.set()
 
 
@@ -118,6 +128,7 @@ class StreamSlot(Slot):
             else:
                 self.unread.extend(ready)
                 self.ended = bool(ready) and self.is_end(ready[-1])
+                self.outcome = _outcome_of(ready[-1]) if self.ended else None
                 self.condition.notify()
             return self.ended
 
@@ -138,6 +149,7 @@ class StreamSlot(Slot):
 
     def _end_with(self, error: BaseException) -> None:
         self.error = error
+        self.outcome = Outcome.FAILED
         self.ended = True
         self.condition.notify()
 
@@ -187,7 +199,8 @@ class PendingRequests:
     def __init__(self, limit: int, partition_idle: Callable[[TopicPartition], None]) -> None:
         self._limit = limit
         self._partition_idle = partition_idle
-        self._lock = BriefLock()  # guards the two below
+        self._lock = BriefLock()  # guards the three below
+        self._places = Places(limit)
         self._slots: dict[bytes, Slot] = {}
         self._waiting_on: Counter[TopicPartition] = Counter()
 
@@ -200,32 +213,63 @@ class PendingRequests:
         :raises TooManyPendingRequests: if the limit is reached.
         """
         with self._lock:
-            if len(self._slots) >= self._limit:
-                raise TooManyPendingRequests(
-                    f"{self._limit} requests are waiting for their replies: raise "
-                    "reply.max_pending, or send fewer at once"
-                )
+            if not self._places.take(correlation_id):
+                raise self._too_many("")
             self._slots[correlation_id] = slot
             self._waiting_on[slot.partition] += 1
             if slot.ticket is not None:
                 slot.ticket.begin()
+
+    @contextmanager
+    def place_for(self, correlation_id: bytes, timeout: float) -> Iterator[None]:
+        """Wait for a place, in turn; inside, it is kept for :meth:`add`.
+
+        :param timeout: seconds to wait at most.
+        :raises TooManyPendingRequests: if none became free until then.
+        :raises ClientClosed: if the client closes meanwhile.
+        """
+        with self._lock:
+            turn = self._places.line_up(correlation_id)
+        try:
+            turn.ended.wait(timeout)
+            if turn.dismissed:
+                raise ClientClosed("the client was closed before the request had a place")
+            with self._lock:
+                kept = self._places.is_kept(correlation_id)
+            if not kept:
+                raise self._too_many(f", and none ended for this one within {timeout:.3g} s")
+            yield
+        finally:
+            with self._lock:
+                self._places.forgo(correlation_id)
+
+    def _too_many(self, how_long: str) -> TooManyPendingRequests:
+        return TooManyPendingRequests(
+            f"{self._limit} requests are waiting for their replies{how_long}; this one was not "
+            "sent: send fewer at once, let it wait longer (reply.max_pending_wait_ms), or raise "
+            "reply.max_pending"
+        )
 
     def get(self, correlation_id: bytes) -> Slot | None:
         """The slot that waits for *correlation_id*."""
         return self._slots.get(correlation_id)
 
     def remove(self, correlation_id: bytes, outcome: Outcome = Outcome.CANCELLED) -> Slot | None:
-        """Wait no longer, for that reason; returns the slot if it was still waiting."""
+        """Wait no longer; returns the slot if it was still waiting.
+
+        :param outcome: how it ended, unless the slot knows better.
+        """
         with self._lock:
             slot = self._slots.pop(correlation_id, None)
             if slot is None:
                 return None
+            self._places.give_back()
             self._waiting_on[slot.partition] -= 1
             idle = not self._waiting_on[slot.partition]
             if idle:
                 del self._waiting_on[slot.partition]
         if slot.ticket is not None:
-            slot.ticket.end(outcome)
+            slot.ticket.end(slot.outcome or outcome)
         if idle:
             self._partition_idle(slot.partition)
         return slot
@@ -235,10 +279,16 @@ class PendingRequests:
         return partition in self._waiting_on
 
     def remove_all(self) -> list[Slot]:
-        """Forget everything, which counts as failed; returns what was waiting."""
+        """Forget everything, which counts as failed; returns what was waiting.
+
+        Who waits for a place gets ``ClientClosed``.
+        """
         with self._lock:
+            self._places.dismiss()
             slots = list(self._slots.values())
             self._slots.clear()
+            for _ in slots:
+                self._places.give_back()
             self._waiting_on.clear()
         for slot in slots:
             if slot.ticket is not None:

@@ -11,7 +11,7 @@ from kafka_patterns.client.asking import RequestClient
 from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.gathering import Gathered, GatheredReply, gather_replies
 from kafka_patterns.client.pending import FutureSlot, GatherSlot, ReplySlot, StreamSlot
-from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream
+from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream, outcome_of
 from kafka_patterns.errors import ConfigurationError, RequestTimeout
 from kafka_patterns.message import TopicPartition
 
@@ -83,7 +83,8 @@ class ClientKafkaProxy(RequestClient):
         :raises ClientClosed: if the client closes meanwhile.
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
         :raises NoReplyPartition: if this instance holds no reply partition.
-        :raises TooManyPendingRequests: if ``reply.max_pending`` is reached.
+        :raises TooManyPendingRequests: if ``reply.max_pending`` requests wait, and none of them
+            ended within ``reply.max_pending_wait_ms`` or *timeout*; it was not sent.
         :raises ReplyPayloadError: if the reply is not valid for *returns*.
         :raises PayloadError: if *data* cannot be written.
         """
@@ -113,15 +114,16 @@ class ClientKafkaProxy(RequestClient):
         """Send a request; the future ends as :meth:`send` would. Cancelling frees its place.
 
         Takes and raises what :meth:`send` does, except that everything known only later is the
-        future's exception. Never waits for the network, once connected. Callbacks run on the
-        callback thread.
+        future's exception. Never waits for the network, once connected and subscribed to the
+        replies, nor for a place among ``reply.max_pending``. Callbacks run on the callback
+        thread.
         """
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
         reader = ReplyReader(self._serialization, topic, returns)
         future = ReplyFuture(reader, self._callbacks.submit)
         request = self._request(
-            topic, data, timeout, lambda to: FutureSlot(to, future), idempotency_key
+            topic, data, timeout, lambda to: FutureSlot(to, future), idempotency_key, may_wait=False
         )
         seconds, end = request.patience.seconds, request.end
 
@@ -131,9 +133,9 @@ class ClientKafkaProxy(RequestClient):
 
         timer = self._timers.at(time.monotonic() + seconds, time_out)
 
-        def ended(_: Future[Any]) -> None:
+        def ended(done: Future[Any]) -> None:
             timer.cancel()  # not through the request, which has the future: a circle
-            end(Outcome.CANCELLED)  # if that is what ended it
+            end(outcome_of(done))
 
         Future.add_done_callback(future, ended)
         return future
@@ -164,7 +166,7 @@ class ClientKafkaProxy(RequestClient):
         timeout = self._default_timeout(timeout)
         total = timeout if total_timeout is None else total_timeout
         request = self._request(topic, data, total, self._stream_slot, idempotency_key)
-        bounded = total_timeout is not None or request.patience.seconds < timeout
+        bounded = total_timeout is not None or request.patience.inherited
         return ReplyStream(
             request.slot,
             ReplyReader(self._serialization, topic, returns),

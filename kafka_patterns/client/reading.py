@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from kafka_patterns.client.counts import Outcome
@@ -13,7 +14,7 @@ from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import PayloadError, ReplyPayloadError, RequestTimeout, RpcException
 from kafka_patterns.serialization.registry import Serialization
 
-__all__ = ["ReplyFuture", "ReplyReader", "ReplyStream"]
+__all__ = ["ReplyFuture", "ReplyReader", "ReplyStream", "outcome_of"]
 
 
 class ReplyReader:
@@ -64,6 +65,14 @@ class ReplyFuture(CallbackFuture[Any]):
         except Exception as read_error:  # noqa: BLE001  what result() raises is what exception() returns
             return read_error
         return None
+
+
+def outcome_of(done: Future[Any]) -> Outcome:
+    """What the request of a future counts as; nothing is decoded for it."""
+    if done.cancelled():
+        return Outcome.CANCELLED
+    failed = Future.exception(done, 0) is not None or Future.result(done, 0).error is not None
+    return Outcome.FAILED if failed else Outcome.REPLIED
 
 
 class ReplyStream(Iterator[Any]):

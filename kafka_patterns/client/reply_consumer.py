@@ -83,7 +83,7 @@ class ReplyConsumer:
         self._draw = secrets.randbits(32)
         self._chosen: dict[str, int] = {}
         self._subscribing = threading.Lock()  # held while topics are added
-        self.partitions = ReplyPartitions(self, pending, group_id)
+        self.partitions = ReplyPartitions(self, pending, group_id, options.client.brokers)
         self._opener = Opener(self.partitions, self._closing, f"{name}-opener")
         self.fetcher: Fetcher | None = None
         self.membership: Membership | None = None
@@ -118,6 +118,7 @@ class ReplyConsumer:
                 "these reply topics do not exist and the broker does not create them: %s",
                 ", ".join(sorted(missing)),
             )
+            self.partitions.note_missing(missing)
         if self.fetcher is None:
             self.fetcher = self._start_fetcher()
         is_member = self.membership is not None

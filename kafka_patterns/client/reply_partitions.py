@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
-from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
+from kafka_patterns.client.reply_topics import topic_command
+from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
@@ -43,14 +44,24 @@ class ReplyPartitions:
     """The reply partitions of one client.
 
     :param pending: the requests that wait; asked whether a partition is still needed.
+    :param brokers: the configured addresses, for the commands of errors.
     """
 
-    def __init__(self, reader: PartitionReader, pending: PendingRequests, group: str) -> None:
+    def __init__(
+        self,
+        reader: PartitionReader,
+        pending: PendingRequests,
+        group: str,
+        brokers: Collection[str],
+    ) -> None:
         self._reader = reader
         self._pending = pending
         self._group = group
-        self._changed = threading.Condition(threading.RLock())  # guards the five below
+        self._brokers = brokers
+        self._changed = threading.Condition(threading.RLock())  # guards the seven below
+        self._forgotten = False
         self._subscribed: set[str] = set()
+        self._missing: set[str] = set()
         self._named: dict[str, int] = {}
         self._wanted: dict[str, int | None] = {}
         self._reading: set[TopicPartition] = set()
@@ -60,6 +71,11 @@ class ReplyPartitions:
         """Requests may ask for replies in *topic*."""
         with self._changed:
             self._subscribed.add(topic)
+
+    def note_missing(self, topics: Collection[str]) -> None:
+        """*topics* do not exist, and the broker does not create them."""
+        with self._changed:
+            self._missing.update(topics)
 
     @property
     def subscribed(self) -> Collection[str]:
@@ -80,6 +96,7 @@ class ReplyPartitions:
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
         :raises NoReplyPartition: if this instance holds no partition of *topic*.
         :raises TooManyPendingRequests: if ``reply.max_pending`` is reached.
+        :raises ClientClosed: after :meth:`forget`.
         """
         with self._changed:
             partition = self._named.get(topic)
@@ -90,6 +107,8 @@ class ReplyPartitions:
             return slot
 
     def _why_none(self, topic: str) -> Exception:
+        if self._forgotten:
+            return ClientClosed("the client was closed meanwhile")
         if topic not in self._subscribed:
             return NotSubscribedToReply(
                 f"the reply topic {topic!r} is not read: call subscribe_to_response_of() with its "
@@ -103,11 +122,24 @@ class ReplyPartitions:
             )
         return NoReplyPartition(
             f"this instance holds no partition of the reply topic {topic!r} in group "
-            f"{self._group!r}: the topic has fewer partitions than the group has instances, or "
-            "does not exist, or the group is led by a NestJS client that does not subscribe to it "
-            "itself. Give it at least one partition per instance "
-            "(ensure_reply_topics(partitions=...)), let all clients of the group subscribe to the "
-            'same topics, or set reply.mode to "direct"'
+            f"{self._group!r}: {self._reason_and_remedy(topic)}"
+        )
+
+    def _reason_and_remedy(self, topic: str) -> str:
+        if topic in self._missing:
+            return (
+                "the topic did not exist when this client subscribed to it, and the broker did not "
+                "create it. Call ensure_reply_topics(partitions=N), N being the number of "
+                f"instances, or run: {topic_command('--create', topic, 'N', self._brokers)} (the "
+                "group hears of it within consumer.metadata_max_age_ms)"
+            )
+        return (
+            "the topic has fewer partitions than the group has instances, or the group is led by a "
+            "NestJS client that does not subscribe to it itself. Give it at least one partition "
+            "per instance, by ensure_reply_topics(partitions=N) or: "
+            f"{topic_command('--alter', topic, 'N', self._brokers)} (the group hears of it within "
+            "consumer.metadata_max_age_ms); let all clients of the group "
+            'subscribe to the same topics; or set reply.mode to "direct"'
         )
 
     def assign(self, assignment: Mapping[str, Collection[int]]) -> None:
@@ -115,6 +147,8 @@ class ReplyPartitions:
         with self._changed:
             for topic in self._subscribed:
                 held = sorted(assignment.get(topic, ()))
+                if held:
+                    self._missing.discard(topic)
                 current = self._named.get(topic)
                 if current in held:
                     self._wanted[topic] = current
@@ -221,6 +255,7 @@ class ReplyPartitions:
     def forget(self) -> None:
         """The client closed: nothing is assigned or read any more."""
         with self._changed:
+            self._forgotten = True
             self._named.clear()
             self._wanted.clear()
             self._reading.clear()

@@ -10,7 +10,7 @@ import attrs
 from kafka_patterns.errors import ReplyTopicError, TransportError
 from kafka_patterns.transport.base import Admin, Unsupported
 
-__all__ = ["ReplyTopics", "why_unfit"]
+__all__ = ["ReplyTopics", "topic_command", "why_unfit"]
 
 _RETRY_SECONDS = 0.05
 _LEAST_SECONDS = 0.1
@@ -30,10 +30,18 @@ def why_unfit(topic: str, partitions: int, wanted: int, brokers: Collection[str]
     else:
         problem = f"the reply topic {topic!r} does not exist, and the broker does not create it"
         action = "--create"
+    command = topic_command(action, topic, str(wanted), brokers)
+    return f"{problem}. Call ensure_reply_topics(partitions={wanted}), or run: {command}"
+
+
+def topic_command(action: str, topic: str, partitions: str, brokers: Collection[str]) -> str:
+    """What somebody with the right to it runs in a shell.
+
+    :param action: ``--create`` or ``--alter``.
+    """
     return (
-        f"{problem}. Call ensure_reply_topics(partitions={wanted}), or run: "
         f"kafka-topics.sh --bootstrap-server {','.join(brokers)} {action} --topic {topic} "
-        f"--partitions {wanted}"
+        f"--partitions {partitions}"
     )
 
 

@@ -61,14 +61,20 @@ class CallbackThread:
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                if not self._queue and not self._closed:
-                    self._condition.wait(_IDLE_SECONDS)
-                if not self._queue:
-                    self._thread = None
-                    return
-                function = self._queue.popleft()
             try:
+                function = self._next()
+                if function is None:
+                    return
                 function()
-            except Exception:
+            except BaseException:  # whatever one ends with, the next one is called
                 logger.exception("a callback failed")
+
+    def _next(self) -> Callable[[], object] | None:
+        """What is to run next; ``None`` when there has been nothing for a while."""
+        with self._condition:
+            if not self._queue and not self._closed:
+                self._condition.wait(_IDLE_SECONDS)
+            if not self._queue:
+                self._thread = None
+                return None
+            return self._queue.popleft()

@@ -36,10 +36,12 @@ class Patience:
 
     :param seconds: from now on; not above 0 if nobody waits any more.
     :param deadline: wall clock, what the server is told.
+    :param inherited: whether the caller of a handler waits no longer than that.
     """
 
     seconds: float
     deadline: float
+    inherited: bool = False
 
     @classmethod
     def until(cls, timeout: float, deadline: float | None, now: float) -> Patience:
@@ -47,7 +49,11 @@ class Patience:
         if deadline is None:
             return cls(timeout, now + timeout)
         left = deadline + CLOCK_SKEW_SECONDS - now
-        return cls(min(timeout, left), min(now + timeout, deadline))
+        return cls(min(timeout, left), min(now + timeout, deadline), inherited=left < timeout)
+
+    def after(self, seconds: float) -> Patience:
+        """What is left when *seconds* have passed."""
+        return attrs.evolve(self, seconds=max(0.0, self.seconds - seconds))
 
 
 def patience_for(timeout: float, *, inherit: bool) -> Patience:

@@ -103,12 +103,12 @@ class Timers:
 
     def _run(self) -> None:
         while True:
-            function = self._next()
-            if function is None:
-                return
             try:
+                function = self._next()
+                if function is None:
+                    return
                 function()
-            except Exception:
+            except BaseException:  # whatever one ends with, the others have their time
                 logger.exception("a timer failed")
 
     def _next(self) -> Callable[[], object] | None:

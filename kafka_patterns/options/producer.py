@@ -140,6 +140,8 @@ class ReplyOptions:
         `direct`: no group, and any number of instances.
     :param timeout_ms: how long a request waits for its reply, unless the call says otherwise.
     :param max_pending: requests that may wait for replies at one time.
+    :param max_pending_wait_ms: how long `send()`, `stream()` and `gather()` wait for one of those
+        to end, within their own timeout; at 0 they fail at once, as `send_future()` always does.
     :param max_unread: replies to one `stream()` or `gather()` that may wait to be read; past
         that, it ends with an error.
     :param inherit_deadline: whether a request that a handler sends waits no longer than the
@@ -155,6 +157,9 @@ class ReplyOptions:
         30_000, milliseconds(), unit="ms", maps_to="`send()`, `send_future()`, `stream()`"
     )
     max_pending: int = option(10_000, integer(1), maps_to="pending requests")
+    max_pending_wait_ms: int = option(
+        0, milliseconds(0), unit="ms", maps_to="`send()`, `stream()`, `gather()`"
+    )
     max_unread: int = option(10_000, integer(1), maps_to="`stream()`, `gather()`")
     inherit_deadline: bool = option(True, flag(), maps_to="requests of handlers")
     partition: int | None = option(None, optional(integer(0)), maps_to="the reply consumer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import threading
 import time
 
@@ -59,6 +60,28 @@ def test_reading_goes_on_when_its_thread_is_to_end(peers: Peers, gate: threading
         assert isinstance(unanswered.exception(PATIENCE), RequestTimeout)
         assert pending.result(PATIENCE) == "wait"
         assert client.send(pattern, "hero", timeout=PATIENCE) == "hero"
+
+
+def test_futures_end_though_the_thread_of_their_deadlines_is_to_end(peers: Peers):
+    pattern = peers.topic(replies=1)
+
+    with peers.client(pattern, reply={"mode": "direct"}) as client:
+        future = client.send_future(pattern, "nobody answers", timeout=0.5)
+        end_thread("kafka-patterns-hero-client-deadlines")
+
+        assert isinstance(future.exception(PATIENCE), RequestTimeout)
+
+
+def test_callback_that_exits_keeps_no_other_from_being_called(peers: Peers):
+    pattern = peers.topic(replies=1)
+    serve_echo(peers, pattern)
+    called = threading.Event()
+
+    with peers.client(pattern) as client:
+        client.send_future(pattern, "x").add_done_callback(lambda _: sys.exit(1))
+        client.send_future(pattern, "x").add_done_callback(lambda _: called.set())
+
+        assert called.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("how", ["emit", "emit_future", "emit_batch"])

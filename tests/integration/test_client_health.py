@@ -42,18 +42,22 @@ def test_every_request_is_counted_once_by_its_end(peers: Peers, gate: threading.
             client.send(other, "nobody", timeout=0.05)
         with pytest.raises(RequestTimeout):
             client.send_future(other, "nobody", timeout=0.05).result(PATIENCE)
+        assert client.send_future(pattern, "hero", timeout=PATIENCE).result(PATIENCE) == "hero"
+        assert client.send_future(pattern, "fail", timeout=PATIENCE).exception(PATIENCE)
         client.send_future(pattern, "wait", timeout=PATIENCE)
+        # Who waits for a future may hear of its end before it is counted.
+        eventually(lambda: client.health().pending == 1, PATIENCE)
         health = client.health()
         gate.set()
 
     counts = health.patterns[pattern]
-    assert (counts.sent, counts.pending, counts.replied, counts.failed) == (4, 1, 2, 1)
-    assert counts.reply_times.count == 3
+    assert (counts.sent, counts.pending, counts.replied, counts.failed) == (6, 1, 3, 2)
+    assert counts.reply_times.count == 5
     assert counts.reply_times.total > 0
     others = health.patterns[other]
     assert (others.sent, others.timed_out, others.cancelled, others.pending) == (3, 2, 1, 0)
-    assert (health.sent, health.pending, health.replied) == (7, 1, 2)
-    assert (health.failed, health.timed_out) == (1, 2)
+    assert (health.sent, health.pending, health.replied) == (9, 1, 3)
+    assert (health.failed, health.timed_out) == (2, 2)
     assert health.status is KafkaStatus.CONNECTED
     assert health.alive
     assert health.seconds_since_poll < PATIENCE

@@ -231,6 +231,10 @@ def test_instance_without_a_reply_partition_says_how_to_mend_it(peers: Peers, wi
         assert f"'{pattern}.reply'" in str(refusal.value)
         assert f"'{second.group_id}'" in str(refusal.value)
         assert 'reply.mode to "direct"' in str(refusal.value)
+        assert f"kafka-topics.sh --bootstrap-server {peers.broker.bootstrap_servers[0]}" in str(
+            refusal.value
+        )
+        assert f"--alter --topic {pattern}.reply --partitions N" in str(refusal.value)
         assert wire.ends(pattern) == {0: 0}
         assert first.send(pattern, "hero", timeout=PATIENCE) == "hero"
 

@@ -121,6 +121,23 @@ def test_first_requests_of_many_threads_subscribe_once(peers: Peers):
     assert answers == [str(number) for number in range(64)]
 
 
+@pytest.mark.parametrize("connected", [True, False])
+def test_request_whose_reply_topic_is_unfit_harms_no_other(peers: Peers, connected):
+    good, bad = peers.topic(replies=2), peers.topic(replies=1)
+    serve_echo(peers, good, bad)
+    client = peers.client(reply={**DIRECT, "partition": 1})
+    if connected:
+        client.connect()
+
+    with pytest.raises(ReplyTopicError, match=f"{bad}.reply"):
+        client.send(bad, "hero", timeout=PATIENCE)
+
+    assert client.send(good, "hero", timeout=PATIENCE) == "hero"
+    client.close()
+    with client.connect():
+        assert client.send(good, "again", timeout=PATIENCE) == "again"
+
+
 def test_in_a_group_a_request_does_not_subscribe_by_itself(peers: Peers, wire: Wire):
     pattern = peers.topic(replies=1)
     with peers.client() as client, pytest.raises(NotSubscribedToReply, match="first"):
@@ -183,8 +200,9 @@ def test_close_ends_a_request_that_subscribes(own_broker: TestBroker, own_peers:
     assert len(errors) == 1
 
 
+@pytest.mark.parametrize("mode", ["direct", "group"])
 def test_partition_without_leader_delays_nothing_but_itself(
-    own_broker: TestBroker, own_peers: Peers
+    own_broker: TestBroker, own_peers: Peers, mode
 ):
     if own_broker.is_real:
         pytest.skip("a single broker leads all partitions")
@@ -194,7 +212,7 @@ def test_partition_without_leader_delays_nothing_but_itself(
     serve_echo(own_peers, good, bad)
     embedded.set_partition_leader(f"{bad}.reply", 0, None)
 
-    with own_peers.client(good, bad, reply=DIRECT) as client:
+    with own_peers.client(good, bad, reply={"mode": mode}) as client:
         assert client.send(good, "hero", timeout=PATIENCE) == "hero"
         with pytest.raises(NoReplyPartition, match="leader does not answer"):
             client.send(bad, "hero", timeout=PATIENCE)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kafka_patterns import ClientKafkaProxy, KafkaStatus
+from kafka_patterns import ClientKafkaProxy, KafkaStatus, NoReplyPartition
 from tests.nest.conftest import READY_TIMEOUT, Options, unique_prefix
 from tests.nest.load import Ask, Load
 from tests.nest.peers import NestClient, NestServer
@@ -29,31 +29,37 @@ class Group:
     def __init__(self, brokers: list[str], options: dict[str, Any], pattern: str) -> None:
         self._brokers = brokers
         self._options = options
-        self._pattern = pattern
+        self.pattern = pattern
         self.reply_topic = f"{pattern}.reply"
+
+    @contextlib.contextmanager
+    def python_client(self) -> Iterator[ClientKafkaProxy]:
+        """A Python client."""
+        client = ClientKafkaProxy(self._options)
+        client.subscribe_to_response_of(self.pattern)
+        with client:
+            assert client.status.wait_for(KafkaStatus.CONNECTED, READY_TIMEOUT)
+            yield client
 
     @contextlib.contextmanager
     def python(self) -> Iterator[Ask]:
         """A Python client: gives the function that sends a request."""
-        client = ClientKafkaProxy(self._options)
-        client.subscribe_to_response_of(self._pattern)
-        with client:
-            assert client.status.wait_for(KafkaStatus.CONNECTED, READY_TIMEOUT)
-            yield lambda payload: dict(client.send(self._pattern, payload, timeout=TIMEOUT))
+        with self.python_client() as client:
+            yield lambda payload: dict(client.send(self.pattern, payload, timeout=TIMEOUT))
 
     @contextlib.contextmanager
-    def nest(self) -> Iterator[NestClient]:
-        """A NestJS client."""
+    def nest(self, *others: str) -> Iterator[NestClient]:
+        """A NestJS client, which subscribes to the replies of *others* as well."""
         group_id = self._options["consumer"]["group_id"]
         with NestClient(self._brokers, group_id) as client:
-            client.connect([self._pattern])
+            client.connect([self.pattern, *others])
             yield client
 
     def ask_with(self, client: NestClient) -> Ask:
         """The function that sends a request by *client*."""
 
         def ask(payload: str) -> dict[str, Any]:
-            outcome = client.send(self._pattern, payload, TIMEOUT)
+            outcome = client.send(self.pattern, payload, TIMEOUT)
             assert len(outcome.values) == 1, f"request {payload} ended as {outcome}"
             return dict(outcome.values[0])
 
@@ -74,10 +80,11 @@ class Group:
 def echo_server(nest_broker: Any, wire: Wire) -> Iterator[NestServer]:
     """A server that tells a caller the headers of its request."""
     prefix = unique_prefix("shared")
-    wire.create_topics([f"{prefix}echo"])
-    wire.create_topics([f"{prefix}echo.reply"], REPLY_PARTITIONS)
+    patterns = [f"{prefix}echo", f"{prefix}identity"]
+    wire.create_topics(patterns)
+    wire.create_topics([f"{pattern}.reply" for pattern in patterns], REPLY_PARTITIONS)
     with NestServer(
-        nest_broker.bootstrap_servers, f"{prefix}rows", prefix, rows=["echo"]
+        nest_broker.bootstrap_servers, f"{prefix}rows", prefix, rows=["echo", "identity"]
     ) as server:
         yield server
 
@@ -177,3 +184,42 @@ def test_python_takes_the_lead_over_when_a_leading_nest_client_leaves(group: Gro
 
             assert load.failure is None
             assert load.partitions == {held_by_python}
+
+
+def test_late_topic_that_a_leading_nest_client_does_not_know_is_said(
+    group: Group, echo_server: NestServer
+) -> None:
+    late = f"{echo_server.prefix}identity"
+    with contextlib.ExitStack() as leader:
+        nest = leader.enter_context(group.nest())
+        with group.python_client() as client:
+            client.subscribe_to_response_of(late)
+
+            with pytest.raises(NoReplyPartition, match="led by a NestJS client") as refusal:
+                client.send(late, "hero", timeout=TIMEOUT)
+            assert f"{late}.reply" in str(refusal.value)
+            assert client.send(group.pattern, "hero", timeout=TIMEOUT)["payload"] == "hero"
+            assert group.ask_with(nest)("nest")["payload"] == "nest"
+            assert all(join.is_leader for join in nest.joins())
+
+            # Once it leads itself, it gives itself what it asks for.
+            leader.close()
+            answer = eventually(
+                lambda: client.send(late, "hero", timeout=TIMEOUT),
+                READY_TIMEOUT,
+                retry_on=NoReplyPartition,
+            )
+            assert answer == "hero"
+
+
+def test_late_topic_that_a_leading_nest_client_knows_is_given(
+    group: Group, echo_server: NestServer
+) -> None:
+    late = f"{echo_server.prefix}identity"
+    with group.nest(late) as nest, group.python_client() as client:
+        client.subscribe_to_response_of(late)
+
+        assert client.send(late, "hero", timeout=TIMEOUT) == "hero"
+        assert client.send(group.pattern, "hero", timeout=TIMEOUT)["payload"] == "hero"
+        assert nest.send(late, "nest", TIMEOUT).values == ["nest"]
+        assert all(join.is_leader for join in nest.joins())

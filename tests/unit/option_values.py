@@ -96,6 +96,7 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "reply.mode": ("direct", {}),
     "reply.timeout_ms": (7, {}),
     "reply.max_pending": (7, {}),
+    "reply.max_pending_wait_ms": (7, {}),
     "reply.max_unread": (7, {}),
     "reply.inherit_deadline": (False, {}),
     "reply.partition": (7, {"mode": "direct"}),

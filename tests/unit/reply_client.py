@@ -53,7 +53,9 @@ class Client:
     def __init__(self, *topics: str) -> None:
         self.reader = FakeReader()
         self.pending = PendingRequests(10_000, self._idle)
-        self.partitions = ReplyPartitions(self.reader, self.pending, "heroes-client")
+        self.partitions = ReplyPartitions(
+            self.reader, self.pending, "heroes-client", ["one:9092", "two:9092"]
+        )
         for topic in topics or (TOPIC,):
             self.partitions.subscribe(topic)
 

@@ -34,11 +34,12 @@ def test_functions_run_in_order_on_one_thread(callbacks) -> None:
     assert seen == [(number, "test-callbacks") for number in range(100)]
 
 
-def test_failing_callback_is_logged_and_the_next_one_runs(callbacks, caplog) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_failing_callback_is_logged_and_the_next_one_runs(callbacks, caplog, kind) -> None:
     ran = threading.Event()
 
     def fail() -> None:
-        raise RuntimeError("broken callback")
+        raise kind("broken callback")
 
     callbacks.submit(fail)
     callbacks.submit(ran.set)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kafka_patterns.client.counts import Outcome, RequestCounts
 from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, StreamSlot
 from kafka_patterns.client.reply import Reply, StreamOrder
 from kafka_patterns.errors import (
@@ -103,6 +104,34 @@ def test_idle_callback_may_ask_and_add() -> None:
     pending.remove(b"1")
 
     assert pending.is_waiting_on(ZERO)
+
+
+FAILING = Reply(Record(*ZERO, 0, 0, None, None, []), error="no", last=True)
+
+
+@pytest.mark.parametrize("make", [ReplySlot, StreamSlot])
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        pytest.param(lambda slot: slot.deliver(reply()), Outcome.REPLIED, id="reply"),
+        pytest.param(lambda slot: slot.deliver(FAILING), Outcome.FAILED, id="error reply"),
+        pytest.param(lambda slot: slot.fail(ClientClosed("closed")), Outcome.FAILED, id="error"),
+        pytest.param(lambda slot: None, Outcome.TIMED_OUT, id="nothing"),
+    ],
+)
+def test_caller_who_is_quicker_than_the_reader_does_not_change_what_is_counted(
+    make, end, outcome
+) -> None:
+    counts = RequestCounts()
+    pending = PendingRequests(1, lambda partition: None)
+    slot = make(ZERO)
+    slot.ticket = counts.ticket("hero", 0.0)
+    pending.add(b"1", slot)
+    end(slot)
+
+    pending.remove(b"1", Outcome.TIMED_OUT)
+
+    assert getattr(counts.snapshot()["hero"], outcome.value) == 1
 
 
 class TestReplySlot:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kafka_patterns.errors import NoReplyPartition, NotSubscribedToReply
+from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 from tests.support.waiting import eventually
 from tests.unit.reply_client import OTHER, TOPIC, Client, at
@@ -177,14 +177,36 @@ class TestRefusals:
             client.request(b"id")
         assert len(client.pending) == 0
 
-    def test_nothing_is_named_after_forget(self, client) -> None:
+    def test_topic_that_does_not_exist_is_told_with_the_command(self, client) -> None:
+        client.partitions.note_missing([TOPIC])
+        client.assign()
+
+        with pytest.raises(NoReplyPartition) as refusal:
+            client.request(b"id")
+
+        assert "did not exist" in str(refusal.value)
+        assert (
+            "kafka-topics.sh --bootstrap-server one:9092,two:9092 --create --topic hero.reply "
+            "--partitions N "
+        ) in str(refusal.value)
+
+    def test_topic_that_existed_once_is_not_called_missing(self, client) -> None:
+        client.partitions.note_missing([TOPIC])
+        client.assign(0)
+        client.assign()
+
+        with pytest.raises(NoReplyPartition, match="--alter --topic"):
+            client.request(b"id")
+
+    @pytest.mark.parametrize("topic", [TOPIC, OTHER])
+    def test_after_forget_the_client_is_closed(self, client, topic) -> None:
         client.assign(0)
         client.reader.begin()
 
         client.partitions.forget()
 
-        with pytest.raises(NoReplyPartition):
-            client.request(b"id")
+        with pytest.raises(ClientClosed):
+            client.request(b"id", topic)
 
 
 class TestSettled:

@@ -80,11 +80,12 @@ def test_cancelled_timer_does_not_run(timers) -> None:
     assert seen == ["after"]
 
 
-def test_failing_function_is_logged_and_the_next_one_runs(timers, caplog) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_failing_function_is_logged_and_the_next_one_runs(timers, caplog, kind) -> None:
     ran = threading.Event()
 
     def fail() -> None:
-        raise RuntimeError("broken timer")
+        raise kind("broken timer")
 
     timers.at(time.monotonic(), fail)
     timers.at(time.monotonic(), ran.set)
