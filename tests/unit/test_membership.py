@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.consuming import membership
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.errors import GroupError, TransportError
-from kafka_patterns.failures.backoff import ExponentialBackoff
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.transport.group import AssignmentListener
 from tests.support.waiting import eventually
