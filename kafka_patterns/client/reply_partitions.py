@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from kafka_patterns.client.pending import PendingRequests, Slot
 from kafka_patterns.client.reply_topics import topic_command
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
 
@@ -58,7 +59,8 @@ class ReplyPartitions:
         self._pending = pending
         self._group = group
         self._brokers = brokers
-        self._changed = threading.Condition(threading.RLock())  # guards the seven below
+        # Guards the seven below; brief, for every request needs it.
+        self._changed = threading.Condition(BriefLock())  # type: ignore[arg-type]  # any lock does
         self._forgotten = False
         self._subscribed: set[str] = set()
         self._missing: set[str] = set()
@@ -221,10 +223,13 @@ class ReplyPartitions:
     def settled(self) -> bool:
         """Whether each reply topic is named, or known to be held by others."""
         with self._changed:
-            return all(
-                topic in self._named or self._wanted.get(topic, topic) is None
-                for topic in self._subscribed
-            )
+            return self._is_settled()
+
+    def _is_settled(self) -> bool:
+        return all(
+            topic in self._named or self._wanted.get(topic, topic) is None
+            for topic in self._subscribed
+        )
 
     @property
     def unopened(self) -> Collection[TopicPartition]:
@@ -246,10 +251,10 @@ class ReplyPartitions:
         """Wait for :attr:`settled`; ``False`` if *timeout* seconds passed first."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            while not self.settled:
+            while not self._is_settled():
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    return self.settled
+                    return self._is_settled()
             return True
 
     def forget(self) -> None:
