@@ -291,6 +291,8 @@ class Engine:
         return clean
 
     def _join_workers(self, timeout: float) -> bool:
+        """Wait for running handlers, and for those who finish deferred messages."""
+        until = time.monotonic() + timeout
         still_running = [] if self._pool is None else self._pool.join(timeout)
         if still_running:
             logger.warning(
@@ -299,6 +301,14 @@ class Engine:
                 timeout,
                 ", ".join(still_running),
             )
+        elif not self._lanes.wait_until_idle(max(0.0, until - time.monotonic())):
+            logger.warning(
+                "%d deferred messages were not acknowledged within %.1f s and are left behind; "
+                "they are delivered again",
+                self._lanes.running,
+                timeout,
+            )
+            return False
         return not still_running
 
     def health(self, status: KafkaStatus | None) -> ServerHealth:
