@@ -124,10 +124,9 @@ class Invocation:
         """Whether the handler finishes the message later."""
         return self.acknowledgement is not None
 
-    def commit(self) -> None:
-        """Commit the message, or all of the batch."""
-        for one in self.batch or (self,):
-            self._tools.commit(one.item)
+    def commit(self) -> bool:
+        """Commit the message, or all of the batch; ``False`` if the partition was lost before."""
+        return self._tools.commit([one.item for one in self.batch or (self,)])
 
     def defer(self) -> Acknowledgement:
         """Leave the end to whoever has the acknowledgement; always the same one."""
@@ -232,7 +231,8 @@ class Invocation:
 class InvocationMaker:
     """Makes the invocations of one server.
 
-    :param commit: commits an item's message, for ``KafkaContext.commit``.
+    :param commit: commits the messages of items, for ``KafkaContext.commit``; says whether they
+        were still ours.
     :param middleware: what runs round each call, if anything does.
     """
 
@@ -240,7 +240,7 @@ class InvocationMaker:
     consumer: ConsumerDriver
     producer: ProducerDriver
     global_filters: tuple[ExceptionFilter, ...]
-    commit: Callable[[WorkItem], None]
+    commit: Callable[[Sequence[WorkItem]], bool]
     middleware: MiddlewareChain | None = None
 
     def make(

@@ -251,7 +251,7 @@ class Lanes(Generic[Item]):
             self._parked.clear()
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """While frozen or closed: wait until nothing runs; ``False`` if *timeout* seconds passed."""
+        """While frozen or closed: wait until nothing runs; ``False`` after *timeout* seconds."""
         with self._lock:
             return self._idle.wait_for(lambda: not self._running, timeout)
 

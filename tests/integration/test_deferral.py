@@ -7,7 +7,14 @@ import time
 
 import pytest
 
-from kafka_patterns import KafkaContext, KafkaPatternsError, RequestTimeout, RpcException
+from kafka_patterns import (
+    Acknowledgement,
+    KafkaContext,
+    KafkaPatternsError,
+    RequestTimeout,
+    RpcException,
+    ServerKafka,
+)
 from tests.integration.peers import PATIENCE, Peers
 from tests.support.waiting import eventually
 
@@ -123,8 +130,8 @@ def test_handler_that_raises_after_all_has_failed(peers: Peers, wire):
     assert attempts == [1, 2]
 
 
-def defer_all(server, topic):
-    acknowledgements = []
+def defer_all(server: ServerKafka, topic: str) -> list[Acknowledgement]:
+    acknowledgements: list[Acknowledgement] = []
 
     @server.message_pattern(topic)
     def slow(payload, context: KafkaContext):
