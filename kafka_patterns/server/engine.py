@@ -81,6 +81,7 @@ class Engine:
         self._routes = routes
         self._group_id = group_id
         self._retry_topics = routes.open_retry_topics(group_id)
+        routes.renew_limits()
         self._name = name
         self._fatal = fatal
         self._stopping = threading.Event()

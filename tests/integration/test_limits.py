@@ -43,6 +43,63 @@ def test_max_concurrency_bounds_one_pattern_and_leaves_workers_to_the_others(pee
     assert max(most) == 2
 
 
+def test_max_concurrency_of_a_handler_counts_for_all_its_topics(peers, wire, gate):
+    topics = [peers.topic("one"), peers.topic("two")]
+    other = peers.topic("other")
+    server = peers.server(run={"workers": 8})
+    running: list[str] = []
+    passed: list[object] = []
+
+    @server.event_pattern(topics, max_concurrency=1)
+    def slow(event):
+        running.append(event)
+        assert gate.wait(PATIENCE)
+        running.remove(event)
+        passed.append((event, len(running)))
+
+    @server.event_pattern(other)
+    def collect(event):
+        passed.append(event)
+
+    with server:
+        for topic in topics:
+            wire.produce(topic, b"slow")
+        eventually(lambda: server.health().in_flight == 2, PATIENCE)
+        # Whoever could run a second one runs this.
+        wire.produce(other, b"x")
+        eventually(lambda: passed == ["x"], PATIENCE)
+        assert running == ["slow"]
+        gate.set()
+        eventually(lambda: len(passed) == 3, PATIENCE)
+
+    assert passed == ["x", ("slow", 0), ("slow", 0)]
+
+
+def test_what_waited_for_its_turn_at_the_stop_does_not_run_in_the_next_start(peers, wire, gate):
+    topic = peers.topic()
+    server = peers.server(run={"workers": 4})
+    seen: list[str] = []
+
+    @server.event_pattern(topic, ordering="unordered", max_concurrency=1)
+    def slow(event):
+        seen.append(event)
+        assert gate.wait(PATIENCE)
+
+    server.start()
+    for number in range(4):
+        wire.produce(topic, b"%d" % number)
+    eventually(lambda: seen and server.health().in_flight == 4, PATIENCE)
+    assert not server.stop(timeout=1)
+    gate.set()
+    assert len(seen) == 1
+
+    with server:
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4}, PATIENCE)
+        wire.produce(topic, b"last")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 5}, PATIENCE)
+    assert sorted(seen[1:]) == ["0", "1", "2", "3", "last"]
+
+
 def test_restart_repeats_the_slow_message_alone(peers, wire, gate):
     topic = peers.topic()
     first = peers.server()
