@@ -186,6 +186,8 @@ class Lanes(Generic[Item]):
             lane.holds += 1
             hold = lane.holds
             self._waiting.add(lane)
+            if wake_at is not None and len(lane.items) >= wake_at:
+                self._wake_locked(lane)
             self._tell_idle()
         self._timers.after(delay, lambda: self._wake(lane, hold))
 
