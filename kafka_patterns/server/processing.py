@@ -171,7 +171,6 @@ class Processor:
             outcome = self._dispatcher.process(item)
         except BaseException as error:  # noqa: BLE001  a handler may raise SystemExit
             outcome = self._recovery.after_crash(item, error)
-        self._watch.end(item)
         self._settle(item, outcome)
 
     def _work_on_batch(self, first: WorkItem, handler: Handler) -> None:
@@ -214,8 +213,13 @@ class Processor:
 
     def _settle(self, item: WorkItem, outcome: Outcome) -> None:
         if isinstance(outcome, Deferred):
+            if item.letters:
+                self._watch.end(item)  # the broker is waited for, and nobody else
+            else:
+                self._watch.leave(item)
             outcome.when_settled(lambda settled: self._settle(item, settled))
             return
+        self._watch.end(item)
         if isinstance(outcome, Finished):
             self._counters.add("handled")
             if not outcome.reply_under_way:

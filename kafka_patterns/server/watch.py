@@ -21,7 +21,7 @@ logger = logging.getLogger("kafka_patterns.watch")
 
 @attrs.frozen
 class RunningHandler:
-    """A message that a handler works on.
+    """A message that a handler works on, or deferred and nobody has acknowledged yet.
 
     :param seconds: for how long.
     """
@@ -34,7 +34,7 @@ class RunningHandler:
 
 class _Run(NamedTuple):
     started: float
-    thread_id: int
+    thread_id: int | None  # None if the handler deferred the message and returned
 
 
 class Watch:
@@ -52,8 +52,12 @@ class Watch:
         """In the worker: a handler is about to run."""
         self._runs[item] = _Run(time.monotonic(), threading.get_ident())
 
+    def leave(self, item: WorkItem) -> None:
+        """It returned, and others finish the message later."""
+        self._runs[item] = self._runs[item]._replace(thread_id=None)
+
     def end(self, item: WorkItem) -> None:
-        """It ran."""
+        """It ran, and nobody finishes the message later."""
         self._runs.pop(item, None)
 
     def oldest(self) -> RunningHandler | None:
@@ -75,7 +79,14 @@ class Watch:
             self._warned.add(item)
             self._log(item.record, slow[item].thread_id)
 
-    def _log(self, record: Record, thread_id: int) -> None:
+    def _log(self, record: Record, thread_id: int | None) -> None:
+        if thread_id is None:
+            logger.warning(
+                "%s[%d] offset %d was deferred and is not acknowledged after %g s",
+                *record[:3],
+                self._warn_after,
+            )
+            return
         frame = sys._current_frames().get(thread_id)  # noqa: SLF001  meant for this
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
         logger.warning(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from kafka_patterns import KafkaStatus, Message
-from tests.integration.peers import PATIENCE
+from kafka_patterns import Acknowledgement, KafkaContext, KafkaStatus, Message, ServerKafka
+from tests.integration.peers import PATIENCE, collect_events
 from tests.support.waiting import eventually
 
 
@@ -163,6 +163,68 @@ def test_health_shows_what_runs_what_is_held_and_what_lags(peers, wire, gate):
     assert {tp.partition: lag for tp, lag in health.assignment.items()} == {0: 1, 1: 2}
     assert health.seconds_since_poll < PATIENCE
     assert health.counters["failed"] == 1
+
+
+def test_health_tells_of_a_server_that_stopped(peers):
+    topic = peers.topic()
+    server = peers.server()
+    collect_events(server, topic)
+    assert server.health().status is None
+
+    with server:
+        # An empty partition has no backlog, as soon as its end is known.
+        eventually(lambda: list(server.health().assignment.values()) == [0], PATIENCE)
+    health = server.health()
+
+    assert health.status is KafkaStatus.STOPPED
+    assert not health.alive
+    assert health.assignment == {}
+    assert health.last_error is None
+
+
+def defer_all(server: ServerKafka, topic: str) -> list[Acknowledgement]:
+    acknowledgements: list[Acknowledgement] = []
+
+    @server.event_pattern(topic, ordering="unordered")
+    def defer(event, context: KafkaContext):
+        acknowledgements.append(context.defer())
+
+    return acknowledgements
+
+
+def test_health_shows_the_oldest_of_what_others_finish_later(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    acknowledgements = defer_all(server, topic)
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(lambda: len(acknowledgements) == 1, PATIENCE)
+        wire.produce(topic, b"x")
+        eventually(lambda: len(acknowledgements) == 2, PATIENCE)
+        oldest = eventually(lambda: server.health().oldest_handler, PATIENCE)
+        assert (oldest.topic, oldest.partition, oldest.offset) == (topic, 0, 0)
+        assert server.health().running == 2
+        for acknowledgement in acknowledgements:
+            acknowledgement.done()
+        eventually(lambda: server.health().oldest_handler is None, PATIENCE)
+
+
+def test_slow_end_of_a_deferred_message_is_logged_without_a_stack(peers, wire, caplog):
+    topic = peers.topic()
+    server = peers.server(run={"slow_handler_warning_ms": 50})
+    acknowledgements = defer_all(server, topic)
+
+    def warnings():
+        return [r.getMessage() for r in caplog.records if "not acknowledged" in r.getMessage()]
+
+    with caplog.at_level(logging.WARNING), server:
+        wire.produce(topic, b"x")
+        eventually(warnings, PATIENCE)
+        acknowledgements[0].done()
+
+    assert len(warnings()) == 1
+    assert f"{topic}[0] offset 0 was deferred and is not acknowledged" in warnings()[0]
 
 
 def test_stack_of_a_slow_handler_is_logged_once(peers, wire, gate, caplog):
