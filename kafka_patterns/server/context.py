@@ -175,6 +175,9 @@ class KafkaContext:
         Another thread then calls ``done(reply)`` or ``failed(exception)`` of what this returns,
         once. Until then the message counts as in flight, and its lane waits. If the handler
         raises after all, that counts.
+
+        :raises ConfigurationError: for a batch.
+        :raises KafkaPatternsError: if the handler has returned.
         """
         return self._delivery.defer()
 

@@ -9,6 +9,8 @@ import pytest
 
 from kafka_patterns import (
     Acknowledgement,
+    Batch,
+    ConfigurationError,
     KafkaContext,
     KafkaPatternsError,
     RequestTimeout,
@@ -186,3 +188,39 @@ def test_stop_leaves_behind_what_nobody_finishes(peers: Peers, wire):
         with pytest.raises(RequestTimeout):
             future.result(PATIENCE)
     assert wire.committed(server.group_id, topic) == {0: 0}
+
+
+def test_deferring_after_the_handler_returned_is_refused(peers: Peers):
+    topic = peers.topic(replies=1)
+    server = peers.server()
+    contexts: list[KafkaContext] = []
+
+    @server.message_pattern(topic)
+    def answer(payload, context: KafkaContext):
+        contexts.append(context)
+        return "answered"
+
+    client = peers.client(topic)
+    with server:
+        assert client.send(topic, 1, timeout=PATIENCE) == "answered"
+        eventually(lambda: server.health().in_flight == 0, PATIENCE)
+        with pytest.raises(KafkaPatternsError, match=r"defer\(\) comes too late"):
+            contexts[0].defer()
+
+
+def test_batch_cannot_be_deferred(peers: Peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    refusals: list[str] = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=2, max_wait=PATIENCE))
+    def entered(events, context: KafkaContext):
+        with pytest.raises(ConfigurationError) as refusal:
+            context.defer()
+        refusals.append(str(refusal.value))
+
+    with server, peers.client() as client:
+        client.emit_batch(topic, [1, 2])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 2}, PATIENCE)
+    assert len(refusals) == 1
+    assert "a batch cannot be deferred" in refusals[0]
