@@ -317,7 +317,8 @@ class Engine:
         now = time.monotonic()
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
         refused = None if self._letters is None else self._letters.last_error
-        error = refused or self._decisions.last_error or self._fetcher.last_error
+        failed = refused or self._watch.last_failure()
+        error = failed or self._decisions.last_error or self._fetcher.last_error
         return ServerHealth(
             status=status,
             alive=self._membership.alive and self._fetcher.alive,

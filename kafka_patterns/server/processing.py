@@ -202,11 +202,13 @@ class Processor:
             finished += rest_count
         self._counters.add("handled", finished)
         for item in items[:finished]:
+            self._watch.succeed(item)
             self._books.release(item)
         if isinstance(rest, Finished):
             self._lanes.done(items[0], finished)
             return
         self._counters.add("failed")
+        self._watch.fail(items[finished], rest.error)
         self._lanes.hold(items[0], rest.seconds, done=finished, failed=True)
         if isinstance(rest, Stop):
             self._fatal(rest.error)
@@ -222,12 +224,14 @@ class Processor:
         self._watch.end(item)
         if isinstance(outcome, Finished):
             self._counters.add("handled")
+            self._watch.succeed(item)
             if not outcome.reply_under_way:
                 # First: whoever waits until nothing runs then commits what the books say.
                 self._books.release(item)
             self._lanes.done(item)
             return
         self._counters.add("failed")
+        self._watch.fail(item, outcome.error)
         self._lanes.hold(item, outcome.seconds, failed=True)
         if isinstance(outcome, Stop):
             self._fatal(outcome.error)

@@ -38,7 +38,7 @@ class _Run(NamedTuple):
 
 
 class Watch:
-    """Knows what runs, in which thread, since when.
+    """Knows what runs, in which thread, since when; and what is tried again, and why.
 
     :param warn_after: seconds after which a handler's stack is logged, once.
     """
@@ -46,6 +46,7 @@ class Watch:
     def __init__(self, warn_after: float) -> None:
         self._warn_after = warn_after
         self._runs: dict[WorkItem, _Run] = {}  # single operations on it are atomic
+        self._failed: dict[WorkItem, BaseException] = {}  # and on it
         self._warned: set[WorkItem] = set()  # the looking thread's alone
 
     def begin(self, item: WorkItem) -> None:
@@ -60,6 +61,20 @@ class Watch:
         """It ran, and nobody finishes the message later."""
         self._runs.pop(item, None)
 
+    def fail(self, item: WorkItem, error: BaseException) -> None:
+        """It failed, and is tried again."""
+        self._failed[item] = error
+
+    def succeed(self, item: WorkItem) -> None:
+        """It is not tried again."""
+        if self._failed:
+            self._failed.pop(item, None)
+
+    def last_failure(self) -> BaseException | None:
+        """Why the message is tried again that was the last to fail for the first time."""
+        errors = [error for item, error in list(self._failed.items()) if not item.assigned.lost]
+        return errors[-1] if errors else None
+
     def oldest(self) -> RunningHandler | None:
         """The handler that has run longest."""
         runs = list(self._runs.items())
@@ -72,12 +87,18 @@ class Watch:
 
     def warn(self) -> None:
         """Log the stack of each handler that runs for too long and was not named before."""
+        self._forget_lost()
         before = time.monotonic() - self._warn_after
         slow = {item: run for item, run in list(self._runs.items()) if run.started < before}
         self._warned &= slow.keys()
         for item in slow.keys() - self._warned:
             self._warned.add(item)
             self._log(item.record, slow[item].thread_id)
+
+    def _forget_lost(self) -> None:
+        for item in list(self._failed):
+            if item.assigned.lost:
+                self._failed.pop(item, None)
 
     def _log(self, record: Record, thread_id: int | None) -> None:
         if thread_id is None:

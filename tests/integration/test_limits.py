@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from kafka_patterns import Acknowledgement, KafkaContext, KafkaStatus, Message, ServerKafka
+import pytest
+
+from kafka_patterns import Acknowledgement, Batch, KafkaContext, KafkaStatus, Message, ServerKafka
 from tests.integration.peers import PATIENCE, collect_events
 from tests.support.waiting import eventually
 
@@ -225,6 +227,27 @@ def test_slow_end_of_a_deferred_message_is_logged_without_a_stack(peers, wire, c
 
     assert len(warnings()) == 1
     assert f"{topic}[0] offset 0 was deferred and is not acknowledged" in warnings()[0]
+
+
+@pytest.mark.parametrize("batch", [None, Batch(max_size=1)])
+def test_health_says_why_a_message_is_held_until_it_is_handled(peers, wire, batch):
+    topic = peers.topic()
+    server = peers.server()
+    mended = threading.Event()
+
+    @server.event_pattern(topic, batch=batch)
+    def entered(event):
+        if not mended.is_set():
+            raise ValueError("the database is away")
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(
+            lambda: server.health().last_error == "ValueError: the database is away", PATIENCE
+        )
+        mended.set()
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1}, PATIENCE)
+        assert server.health().last_error is None
 
 
 def test_stack_of_a_slow_handler_is_logged_once(peers, wire, gate, caplog):
