@@ -23,7 +23,7 @@ from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Stop
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
-from kafka_patterns.transport.base import Member
+from kafka_patterns.transport.group import Member
 
 __all__ = ["Books", "Processor"]
 
