@@ -81,12 +81,16 @@ from kafka_patterns.replaying import inspect_dead_letters, replay
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.server.context import KafkaContext
+from kafka_patterns.server.deferral import Acknowledgement
+from kafka_patterns.server.health import ServerHealth
 from kafka_patterns.server.marks import Batch, event_pattern, message_pattern
 from kafka_patterns.server.server import ServerKafka
 from kafka_patterns.server.signals import ExitCode
+from kafka_patterns.server.watch import RunningHandler
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [
+    "Acknowledgement",
     "AuthenticationFailed",
     "Batch",
     "BatchItemFailed",
@@ -144,8 +148,10 @@ __all__ = [
     "Retry",
     "RetryTopics",
     "RpcException",
+    "RunningHandler",
     "SendFailed",
     "Serializer",
+    "ServerHealth",
     "ServerKafka",
     "StoredReply",
     "Timing",

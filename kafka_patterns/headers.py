@@ -102,6 +102,8 @@ NO_TIMESTAMP_TYPE: Final = "NoTimestampType"
 IS_DISPOSED_VALUE: Final = b"\x00"
 REPLY_TOPIC_SUFFIX: Final = ".reply"
 DEAD_LETTER_TOPIC_SUFFIX: Final = "-dlt"
+SPRING_DEAD_LETTER_TOPIC_SUFFIX: Final = ".DLT"
+"""What earlier versions of Spring Kafka append."""
 RETRY_TOPIC_MARK: Final = "-retry-"
 INTERNAL_TOPIC_PREFIX: Final = "__"
 

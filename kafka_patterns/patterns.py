@@ -12,6 +12,7 @@ from kafka_patterns.headers import (
     INTERNAL_TOPIC_PREFIX,
     REPLY_TOPIC_SUFFIX,
     RETRY_TOPIC_MARK,
+    SPRING_DEAD_LETTER_TOPIC_SUFFIX,
 )
 
 __all__ = [
@@ -31,6 +32,9 @@ _MAX_KEYS = 20
 _MAX_TOPIC_LENGTH = 249
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 _FOREIGN_CHARACTER = re.compile(r"[^a-zA-Z0-9._-]", re.ASCII)
+_OWN_SUFFIXES = (REPLY_TOPIC_SUFFIX, DEAD_LETTER_TOPIC_SUFFIX, SPRING_DEAD_LETTER_TOPIC_SUFFIX)
+# Spring numbers its retry topics or names their delays, or has one without either.
+_RETRY_TOPIC = re.compile(f"{RETRY_TOPIC_MARK.rstrip('-')}(-[0-9]+)?$", re.ASCII)
 # The order of punctuation in the root collation, which localeCompare() of Node follows.
 _PUNCTUATION = "_-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$"
 
@@ -146,6 +150,6 @@ def is_own_business(topic: str) -> bool:
     """
     return (
         topic.startswith(INTERNAL_TOPIC_PREFIX)
-        or topic.endswith((REPLY_TOPIC_SUFFIX, DEAD_LETTER_TOPIC_SUFFIX))
-        or RETRY_TOPIC_MARK in topic
+        or topic.endswith(_OWN_SUFFIXES)
+        or _RETRY_TOPIC.search(topic) is not None
     )

@@ -73,24 +73,34 @@ class ConsumerDriver:
         return {tp: None if entry is None else entry.offset for tp, entry in found.items()}
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Deliver no further message of *partitions* until :meth:`resume`, or a rebalance.
+        """Deliver no further message of *partitions* until :meth:`resume`.
 
-        What was delivered before is worked off.
+        What was delivered before is worked off. Nothing happens to those that are not assigned
+        here, and none that leaves is paused when it comes back.
+
+        :raises ConfigurationError: if one is no partition.
         """
-        for partition in partitions:
-            self._fetcher.pause(TopicPartition(*partition))
+        for partition in [_read_partition("pause", each) for each in partitions]:
+            self._fetcher.pause(partition)
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Deliver messages of *partitions* again, from where they were paused."""
-        for partition in partitions:
-            self._fetcher.resume(TopicPartition(*partition))
+        """Deliver messages of *partitions* again, from where they were paused.
+
+        :raises ConfigurationError: if one is no partition.
+        """
+        for partition in [_read_partition("resume", each) for each in partitions]:
+            self._fetcher.resume(partition)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read *partition* on from *offset*; nothing happens if it is not assigned here.
 
         What is queued of it is dropped, and what runs is not committed any more.
+
+        :raises ConfigurationError: if *offset* is no ``int`` from 0, or *partition* no partition.
         """
-        self._fetcher.seek(TopicPartition(*partition), offset)
+        if type(offset) is not int or offset < 0:
+            raise ConfigurationError(f"seek() to {offset!r}: that is no offset, an int from 0")
+        self._fetcher.seek(_read_partition("seek", partition), offset)
 
     def run_on_consumer_thread(
         self, function: Callable[[Any], T], timeout: float | None = None
@@ -187,6 +197,15 @@ def _result(future: Future[T], timeout: float) -> T:
         return future.result(timeout + _GRACE_SECONDS)
     except FutureTimeoutError:
         raise CommitFailed(f"the group's coordinator did not answer within {timeout:g} s") from None
+
+
+def _read_partition(name: str, given: Any) -> TopicPartition:
+    """A partition that a user gave to the method *name*; a pair will do."""
+    if not isinstance(given, tuple) or list(map(type, given)) != [str, int]:
+        raise ConfigurationError(
+            f"{name}({given!r}): write TopicPartition(topic, number), one for each partition"
+        )
+    return TopicPartition(*given)
 
 
 def _read_offsets(

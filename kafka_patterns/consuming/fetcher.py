@@ -159,8 +159,13 @@ class Fetcher:
         self._submit(lambda: function(self._reader_now()))
 
     def pause(self, partition: TopicPartition) -> None:
-        """From any thread: deliver nothing of *partition* until :meth:`resume`."""
-        self._submit(lambda: self._paused.add(partition))
+        """From any thread: deliver nothing of *partition*, if assigned, until :meth:`resume`."""
+
+        def command() -> None:
+            if partition in self._assigned:
+                self._paused.add(partition)
+
+        self._submit(command)
 
     def resume(self, partition: TopicPartition) -> None:
         """From any thread: deliver *partition* again, from where it was left."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from kafka_patterns.errors import BatchItemFailed, ConfigurationError, PayloadError
+from kafka_patterns.errors import BatchItemFailed, PayloadError
 from kafka_patterns.failures.policy import RetryAfter
 from kafka_patterns.server.deferral import as_deferred, join_outcomes
 from kafka_patterns.server.dispatcher import Dispatcher, exhaust
@@ -58,7 +58,7 @@ class BatchDispatcher:
         for item in items:
             self._recovery.begin(item)
             invocation = self._invocations.make(
-                item, handler, _cannot_be_deferred, expects_reply=False
+                item, handler, self._dispatcher.conclude_event, expects_reply=False
             )
             try:
                 payloads.append(invocation.payload(annotation))
@@ -124,7 +124,3 @@ class BatchDispatcher:
 def _is_parting(item: WorkItem, handler: Handler) -> bool:
     """Whether *handler* is not called for *item* again, be its dead letter acknowledged or not."""
     return handler in item.letters or handler in item.handled_by
-
-
-def _cannot_be_deferred(invocation: Invocation, _produce: Any) -> Outcome:
-    raise ConfigurationError(f"batch handler {invocation.handler.name}: a batch cannot be deferred")

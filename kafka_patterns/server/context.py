@@ -52,7 +52,7 @@ class Delivery(Protocol):
     @property
     def is_deferred(self) -> bool: ...
 
-    def commit(self) -> None: ...
+    def commit(self) -> bool: ...
 
     def defer(self) -> Acknowledgement: ...
 
@@ -158,13 +158,16 @@ class KafkaContext:
     def commit(self) -> None:
         """This message is finished: commit what is finished without a gap, and wait for it.
 
-        With ``run.auto_commit`` on this merely commits earlier. From any thread.
+        Of a batch, all its messages. With ``run.auto_commit`` on this merely commits earlier. From
+        any thread.
 
         :raises PartitionLost: if the partition went to another member meanwhile.
         :raises CommitFailed: if the broker did not take it.
+        :raises NotConnected: if the server has stopped.
         """
         self.heartbeat()
-        self._delivery.commit()
+        if not self._delivery.commit():
+            self.heartbeat()  # it was lost in between, and says so
 
     def defer(self) -> Acknowledgement:
         """Finish this message later: what the handler returns is dropped.
@@ -172,6 +175,9 @@ class KafkaContext:
         Another thread then calls ``done(reply)`` or ``failed(exception)`` of what this returns,
         once. Until then the message counts as in flight, and its lane waits. If the handler
         raises after all, that counts.
+
+        :raises ConfigurationError: for a batch.
+        :raises KafkaPatternsError: if the handler has returned.
         """
         return self._delivery.defer()
 

@@ -176,13 +176,14 @@ class Dispatcher:
         try:
             result = invocation.run(consume)
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
-            acknowledgement = invocation.acknowledgement
+            acknowledgement = invocation.end()
             if acknowledgement is not None and not acknowledgement.void():
                 # Another thread acknowledged it before the handler raised.
                 return Deferred(acknowledgement.when_settled)
             return conclude(invocation, functools.partial(_raise, error))
-        if invocation.acknowledgement is not None:
-            return Deferred(invocation.acknowledgement.when_settled)
+        acknowledgement = invocation.end()
+        if acknowledgement is not None:
+            return Deferred(acknowledgement.when_settled)
         return conclude(invocation, lambda: result)
 
 

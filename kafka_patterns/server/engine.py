@@ -81,6 +81,7 @@ class Engine:
         self._routes = routes
         self._group_id = group_id
         self._retry_topics = routes.open_retry_topics(group_id)
+        routes.renew_limits()
         self._name = name
         self._fatal = fatal
         self._stopping = threading.Event()
@@ -291,6 +292,8 @@ class Engine:
         return clean
 
     def _join_workers(self, timeout: float) -> bool:
+        """Wait for running handlers, and for those who finish deferred messages."""
+        until = time.monotonic() + timeout
         still_running = [] if self._pool is None else self._pool.join(timeout)
         if still_running:
             logger.warning(
@@ -299,6 +302,14 @@ class Engine:
                 timeout,
                 ", ".join(still_running),
             )
+        elif not self._lanes.wait_until_idle(max(0.0, until - time.monotonic())):
+            logger.warning(
+                "%d deferred messages were not acknowledged within %.1f s and are left behind; "
+                "they are delivered again",
+                self._lanes.running,
+                timeout,
+            )
+            return False
         return not still_running
 
     def health(self, status: KafkaStatus | None) -> ServerHealth:
@@ -306,7 +317,8 @@ class Engine:
         now = time.monotonic()
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
         refused = None if self._letters is None else self._letters.last_error
-        error = refused or self._decisions.last_error or self._fetcher.last_error
+        failed = refused or self._watch.last_failure()
+        error = failed or self._decisions.last_error or self._fetcher.last_error
         return ServerHealth(
             status=status,
             alive=self._membership.alive and self._fetcher.alive,

@@ -28,9 +28,10 @@ class ServerHealth:
         acknowledgement.
     :param running: handlers that run now.
     :param held_lanes: lanes whose first message waits for its next try.
-    :param oldest_handler: the handler that has run longest.
-    :param last_error: what last went wrong with the group or with reading; first of all why a dead
-        letter is refused, as long as it is.
+    :param oldest_handler: the handler that has run longest; one that deferred its message counts
+        until that is acknowledged.
+    :param last_error: why a dead letter is refused, as long as it is; else why a message is tried
+        again, as long as one is; else what last went wrong with the group or with reading.
     :param counters: what happened so far, by name.
     """
 

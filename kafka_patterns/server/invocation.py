@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
-from kafka_patterns.errors import PayloadError
+from kafka_patterns.errors import ConfigurationError, KafkaPatternsError, PayloadError
 from kafka_patterns.failures.causes import Cause, is_wrong_call
 from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
 from kafka_patterns.failures.rpc_error import is_expected
@@ -29,6 +29,8 @@ __all__ = ["Conclude", "Invocation", "InvocationMaker"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
 
+_END = "end"
+
 Conclude = Callable[["Invocation", Callable[[], Any]], Outcome]
 """Given a call and what produces its result or error, says what becomes of the message."""
 
@@ -42,7 +44,6 @@ class Invocation:
     :param value: what the deserializer made of the payload.
     :param poison: why the payload could not be read, once that is known.
     :param wrong_call: how the handler's signature refused the call.
-    :param acknowledgement: set if the handler finishes the message later.
     :param batch: all invocations of a batch handler's call, on the first of them.
     """
 
@@ -54,8 +55,9 @@ class Invocation:
     value: Any = None
     poison: PayloadError | None = None
     wrong_call: TypeError | None = None
-    acknowledgement: Acknowledgement | None = None
     batch: Sequence[Invocation] = ()
+    # One entry at most, written once: how the call ended. None if nothing was deferred.
+    _ends: dict[str, Acknowledgement | None] = attrs.field(factory=dict)
     _filters_asked: bool = False
     _message: IncomingMessage | None = None
     # Weak: the two would keep each other in memory, with the message, until a collection.
@@ -124,16 +126,33 @@ class Invocation:
         """Whether the handler finishes the message later."""
         return self.acknowledgement is not None
 
-    def commit(self) -> None:
-        """Commit the message, or all of the batch."""
-        for one in self.batch or (self,):
-            self._tools.commit(one.item)
+    def commit(self) -> bool:
+        """Commit the message, or all of the batch; ``False`` if the partition was lost before."""
+        return self._tools.commit([one.item for one in self.batch or (self,)])
 
     def defer(self) -> Acknowledgement:
         """Leave the end to whoever has the acknowledgement; always the same one."""
-        if self.acknowledgement is None:
-            self.acknowledgement = Acknowledgement(lambda produce: self._conclude(self, produce))
-        return self.acknowledgement
+        if self.batch:
+            raise ConfigurationError(
+                f"batch handler {self.handler_name}: a batch cannot be deferred"
+            )
+        made = Acknowledgement(lambda produce: self._conclude(self, produce))
+        kept = self._ends.setdefault(_END, made)  # atomic: the handler may just return
+        if kept is None:
+            raise KafkaPatternsError(
+                f"defer() comes too late: handler {self.handler_name} is through with "
+                f"{self.context!r}; call it before the handler returns"
+            )
+        return kept
+
+    @property
+    def acknowledgement(self) -> Acknowledgement | None:
+        """What finishes the message later, if the handler deferred it."""
+        return self._ends.get(_END)
+
+    def end(self) -> Acknowledgement | None:
+        """The call is over, and nobody can defer any more; what finishes the message later."""
+        return self._ends.setdefault(_END, None)
 
     # The call
 
@@ -232,7 +251,8 @@ class Invocation:
 class InvocationMaker:
     """Makes the invocations of one server.
 
-    :param commit: commits an item's message, for ``KafkaContext.commit``.
+    :param commit: commits the messages of items, for ``KafkaContext.commit``; says whether they
+        were still ours.
     :param middleware: what runs round each call, if anything does.
     """
 
@@ -240,7 +260,7 @@ class InvocationMaker:
     consumer: ConsumerDriver
     producer: ProducerDriver
     global_filters: tuple[ExceptionFilter, ...]
-    commit: Callable[[WorkItem], None]
+    commit: Callable[[Sequence[WorkItem]], bool]
     middleware: MiddlewareChain | None = None
 
     def make(

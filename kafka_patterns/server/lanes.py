@@ -157,7 +157,7 @@ class Lanes(Generic[Item]):
                 self._ready.put(lane)
             else:
                 del self._lanes[lane.key]
-            if self._frozen:
+            if self._frozen or self._closed:
                 self._tell_idle()
 
     def hold(
@@ -186,6 +186,8 @@ class Lanes(Generic[Item]):
             lane.holds += 1
             hold = lane.holds
             self._waiting.add(lane)
+            if wake_at is not None and len(lane.items) >= wake_at:
+                self._wake_locked(lane)
             self._tell_idle()
         self._timers.after(delay, lambda: self._wake(lane, hold))
 
@@ -251,7 +253,7 @@ class Lanes(Generic[Item]):
             self._parked.clear()
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """While frozen: wait until nothing runs; ``False`` if *timeout* seconds passed first."""
+        """While frozen or closed: wait until nothing runs; ``False`` after *timeout* seconds."""
         with self._lock:
             return self._idle.wait_for(lambda: not self._running, timeout)
 

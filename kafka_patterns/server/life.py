@@ -173,13 +173,8 @@ class ServerLife(Life):
         """How the server fares; at any time, from any thread."""
         engine = self._engine
         if engine is None:
-            return (
-                NOT_RUNNING
-                if self._failure is None
-                else attrs.evolve(
-                    NOT_RUNNING, status=self._status.current, last_error=str(self._failure)
-                )
-            )
+            last_error = None if self._failure is None else str(self._failure)
+            return attrs.evolve(NOT_RUNNING, status=self._status.current, last_error=last_error)
         return engine.health(self._status.current)
 
     # Drivers

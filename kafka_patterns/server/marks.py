@@ -95,8 +95,8 @@ def message_pattern(
         the whole name of a topic; topics that come later are read from their beginning.
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``key`` if that is not given either.
-    :param max_concurrency: how many messages of the pattern may be worked on at once; as many
-        as there are workers, if not given.
+    :param max_concurrency: how many messages, of all its patterns together, may be worked on at
+        once; as many as there are workers, if not given.
     :param retry: tries again when it fails, before the error is answered and before the caller's
         deadline; without it only after ``KafkaRetriableException``. Of a handler that yields
         several replies, only before the first one.
@@ -134,8 +134,9 @@ def event_pattern(
     :param pattern: as for :func:`message_pattern`.
     :param ordering: ``partition``, ``key`` or ``unordered``; ``run.ordering`` if not given, and
         ``partition`` if that is not given either.
-    :param max_concurrency: how many messages of the pattern may be worked on at once; as many
-        as there are workers, if not given. The least of several handlers counts.
+    :param max_concurrency: how many messages, of all its patterns together, may be worked on at
+        once; as many as there are workers, if not given. The least of several handlers of a
+        topic counts.
     :param batch: the handler gets a list of payloads at once, neighbours of one partition.
         :class:`~kafka_patterns.BatchItemFailed` finishes those before the failed one.
     :param retry: how often and when to try again when it fails; for ever with the waits of

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import attrs
 
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
+from kafka_patterns.errors import CommitFailed
 from kafka_patterns.server.batches import BatchDispatcher, BatchOutcome
 from kafka_patterns.server.commits import Committer
 from kafka_patterns.server.dispatcher import Dispatcher
@@ -21,6 +23,7 @@ from kafka_patterns.server.outcome import Deferred, Finished, Outcome, Stop
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
+from kafka_patterns.transport.group import Member
 
 __all__ = ["Books", "Processor"]
 
@@ -89,16 +92,30 @@ class Books:
         """The items do not wait aside any longer."""
         self.ledger.take_back((i.assigned, i.record) for i in items if i.lets_others_pass)
 
-    def commit_by_user(self, item: WorkItem) -> None:
-        """Finish the item and commit, waiting for it.
+    def commit_by_user(self, items: Sequence[WorkItem]) -> bool:
+        """Finish the items, all of one partition, and commit, waiting for it.
 
+        :returns: ``False`` if the partition was lost before: nothing of it was committed.
         :raises CommitFailed: if the broker did not take it.
         """
-        self._hurry_if_many(self.ledger.finish(item.assigned, item.record))
-        future = self.membership.submit(
-            lambda member: self.committer.commit_now(member, _COMMIT_SECONDS)
-        )
-        future.result(_COMMIT_SECONDS + 1)
+        assigned = items[0].assigned
+        finished = [self.ledger.finish(assigned, item.record) for item in items]
+        self._hurry_if_many(finished[-1])
+
+        def commit(member: Member) -> bool:
+            # In the thread that gives partitions up: what is not lost now can be committed.
+            if assigned.lost:
+                return False
+            self.committer.commit_now(member, _COMMIT_SECONDS)
+            return True
+
+        try:
+            return self.membership.submit(commit).result(_COMMIT_SECONDS + 1)
+        except FutureTimeoutError:
+            raise CommitFailed(
+                f"the group's coordinator did not take a commit of {assigned.partition} within "
+                f"{_COMMIT_SECONDS:g} s; a later commit may still hold it"
+            ) from None
 
 
 class Processor:
@@ -154,7 +171,6 @@ class Processor:
             outcome = self._dispatcher.process(item)
         except BaseException as error:  # noqa: BLE001  a handler may raise SystemExit
             outcome = self._recovery.after_crash(item, error)
-        self._watch.end(item)
         self._settle(item, outcome)
 
     def _work_on_batch(self, first: WorkItem, handler: Handler) -> None:
@@ -186,27 +202,36 @@ class Processor:
             finished += rest_count
         self._counters.add("handled", finished)
         for item in items[:finished]:
+            self._watch.succeed(item)
             self._books.release(item)
         if isinstance(rest, Finished):
             self._lanes.done(items[0], finished)
             return
         self._counters.add("failed")
+        self._watch.fail(items[finished], rest.error)
         self._lanes.hold(items[0], rest.seconds, done=finished, failed=True)
         if isinstance(rest, Stop):
             self._fatal(rest.error)
 
     def _settle(self, item: WorkItem, outcome: Outcome) -> None:
         if isinstance(outcome, Deferred):
+            if item.letters:
+                self._watch.end(item)  # the broker is waited for, and nobody else
+            else:
+                self._watch.leave(item)
             outcome.when_settled(lambda settled: self._settle(item, settled))
             return
+        self._watch.end(item)
         if isinstance(outcome, Finished):
             self._counters.add("handled")
+            self._watch.succeed(item)
             if not outcome.reply_under_way:
                 # First: whoever waits until nothing runs then commits what the books say.
                 self._books.release(item)
             self._lanes.done(item)
             return
         self._counters.add("failed")
+        self._watch.fail(item, outcome.error)
         self._lanes.hold(item, outcome.seconds, failed=True)
         if isinstance(outcome, Stop):
             self._fatal(outcome.error)

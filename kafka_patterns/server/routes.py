@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 import attrs
 
@@ -60,6 +61,7 @@ class Routes:
         self._routes: dict[str, Route] = {}
         self._by_regex: dict[re.Pattern[str], Route] = {}
         self._matched: dict[str, Route | None] = {}
+        self._dead_letter_topics: set[str] = set()  # those that have names of their own
 
     def add(self, handler: Handler) -> None:
         """Register *handler*.
@@ -68,6 +70,9 @@ class Routes:
             and an event handler, which NestJS would silently lose one of.
         """
         mark = handler.mark
+        self._matched.clear()
+        if mark.dead_letter is not None and mark.dead_letter.topic is not None:
+            self._dead_letter_topics.add(mark.dead_letter.topic)
         if mark.regex is None:
             route = self._routes.setdefault(mark.pattern, Route(mark.pattern))
         else:
@@ -94,8 +99,6 @@ class Routes:
             raise ConfigurationError(
                 f"pattern {mark.pattern!r}: a handler with retry topics must be its only handler"
             )
-        maxima = [h.mark.max_concurrency for h in route.handlers if h.mark.max_concurrency]
-        route.limit = Limit(min(maxima)) if maxima else None
 
     def open_retry_topics(self, group: str) -> dict[str, str]:
         """Read the retry topics of all handlers as well. Again is no harm.
@@ -109,7 +112,7 @@ class Routes:
             if route.retry_level or not isinstance(retry, RetryTopics):
                 continue
             for level, topic in enumerate(retry.topics(route.topic, group), start=1):
-                made = Route(topic, events=route.handlers, limit=route.limit, retry_level=level)
+                made = Route(topic, events=route.handlers, retry_level=level)
                 if not self._routes.setdefault(topic, made).retry_level:
                     raise ConfigurationError(
                         f"{topic!r} is a retry topic of {route.topic!r}, and has a handler itself"
@@ -117,6 +120,22 @@ class Routes:
                 if retry.create:
                     wanted[topic] = route.topic
         return wanted
+
+    def renew_limits(self) -> None:
+        """Limits for a new run: nothing runs, and nothing waits for its turn.
+
+        All topics of a handler share its limit. Of several handlers of a topic the least counts.
+        """
+        limits: dict[Any, Limit] = {}
+        for route in [*self._routes.values(), *self._by_regex.values()]:
+            route.limit = None
+            limited = [
+                (h.mark.max_concurrency, h) for h in route.handlers if h.mark.max_concurrency
+            ]
+            if limited:
+                maximum, handler = min(limited, key=lambda entry: entry[0])
+                key = (_identity(handler), maximum)
+                route.limit = limits.setdefault(key, Limit(maximum))
 
     def get(self, topic: str) -> Route | None:
         """The handlers of *topic*: its own, or else those of the first expression that matches."""
@@ -128,7 +147,7 @@ class Routes:
         return self._matched[topic]
 
     def _match(self, topic: str) -> Route | None:
-        if is_own_business(topic):
+        if is_own_business(topic) or topic in self._dead_letter_topics:
             return None
         for regex, route in self._by_regex.items():
             if regex.fullmatch(topic):
@@ -148,3 +167,8 @@ class Routes:
     def wanted(self, existing: Collection[str]) -> set[str]:
         """The topics to read, given those that exist."""
         return {*self._routes, *(topic for topic in existing if self.get(topic) is not None)}
+
+
+def _identity(handler: Handler) -> tuple[int, int]:
+    """Which function of which object it is: methods are bound anew each time."""
+    return id(handler.owner), id(getattr(handler.function, "__func__", handler.function))

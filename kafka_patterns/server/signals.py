@@ -18,6 +18,9 @@ class ExitCode:
     """How a process ends that called :meth:`ServerKafka.run`."""
 
     OK = 0
+    """It was told to stop, and drained as far as it got within ``run.stop_timeout_ms``."""
+    FAILED = 1
+    """It raised an error that it could not go on with; Python's own code for that."""
     KILLED = 130
     """A second signal ended it before it was drained."""
 

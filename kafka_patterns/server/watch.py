@@ -21,7 +21,7 @@ logger = logging.getLogger("kafka_patterns.watch")
 
 @attrs.frozen
 class RunningHandler:
-    """A message that a handler works on.
+    """A message that a handler works on, or deferred and nobody has acknowledged yet.
 
     :param seconds: for how long.
     """
@@ -34,11 +34,11 @@ class RunningHandler:
 
 class _Run(NamedTuple):
     started: float
-    thread_id: int
+    thread_id: int | None  # None if the handler deferred the message and returned
 
 
 class Watch:
-    """Knows what runs, in which thread, since when.
+    """Knows what runs, in which thread, since when; and what is tried again, and why.
 
     :param warn_after: seconds after which a handler's stack is logged, once.
     """
@@ -46,15 +46,34 @@ class Watch:
     def __init__(self, warn_after: float) -> None:
         self._warn_after = warn_after
         self._runs: dict[WorkItem, _Run] = {}  # single operations on it are atomic
+        self._failed: dict[WorkItem, BaseException] = {}  # and on it
         self._warned: set[WorkItem] = set()  # the looking thread's alone
 
     def begin(self, item: WorkItem) -> None:
         """In the worker: a handler is about to run."""
         self._runs[item] = _Run(time.monotonic(), threading.get_ident())
 
+    def leave(self, item: WorkItem) -> None:
+        """It returned, and others finish the message later."""
+        self._runs[item] = self._runs[item]._replace(thread_id=None)
+
     def end(self, item: WorkItem) -> None:
-        """It ran."""
+        """It ran, and nobody finishes the message later."""
         self._runs.pop(item, None)
+
+    def fail(self, item: WorkItem, error: BaseException) -> None:
+        """It failed, and is tried again."""
+        self._failed[item] = error
+
+    def succeed(self, item: WorkItem) -> None:
+        """It is not tried again."""
+        if self._failed:
+            self._failed.pop(item, None)
+
+    def last_failure(self) -> BaseException | None:
+        """Why the message is tried again that was the last to fail for the first time."""
+        errors = [error for item, error in list(self._failed.items()) if not item.assigned.lost]
+        return errors[-1] if errors else None
 
     def oldest(self) -> RunningHandler | None:
         """The handler that has run longest."""
@@ -68,6 +87,7 @@ class Watch:
 
     def warn(self) -> None:
         """Log the stack of each handler that runs for too long and was not named before."""
+        self._forget_lost()
         before = time.monotonic() - self._warn_after
         slow = {item: run for item, run in list(self._runs.items()) if run.started < before}
         self._warned &= slow.keys()
@@ -75,7 +95,19 @@ class Watch:
             self._warned.add(item)
             self._log(item.record, slow[item].thread_id)
 
-    def _log(self, record: Record, thread_id: int) -> None:
+    def _forget_lost(self) -> None:
+        for item in list(self._failed):
+            if item.assigned.lost:
+                self._failed.pop(item, None)
+
+    def _log(self, record: Record, thread_id: int | None) -> None:
+        if thread_id is None:
+            logger.warning(
+                "%s[%d] offset %d was deferred and is not acknowledged after %g s",
+                *record[:3],
+                self._warn_after,
+            )
+            return
         frame = sys._current_frames().get(thread_id)  # noqa: SLF001  meant for this
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown"
         logger.warning(

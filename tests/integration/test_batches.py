@@ -106,6 +106,35 @@ def test_unreadable_payload_does_not_take_its_neighbours_with_it(peers: Peers, w
     assert seen == [1, 2, 4]
 
 
+def test_commit_of_a_batch_is_one_commit(peers: Peers, wire):
+    topic = peers.topic()
+    server = peers.server(run={"auto_commit": False})
+    commits: list[object] = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=50, max_wait=PATIENCE))
+    def entered(events: list[int], context: KafkaContext):
+        server.run_on_consumer_thread(lambda consumer: count_commits(consumer, commits))
+        context.commit()
+
+    client = peers.client()
+    with server:
+        client.emit_batch(topic, list(range(50)))
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 50}, PATIENCE)
+
+    assert len(commits) == 1
+
+
+def count_commits(consumer, commits):
+    coordinator = consumer._coordinator
+    send = coordinator._send_offset_commit_request
+
+    def send_and_count(offsets):
+        commits.append(offsets)
+        return send(offsets)
+
+    coordinator._send_offset_commit_request = send_and_count
+
+
 def test_batch_handler_stands_alone_and_takes_a_list(peers: Peers):
     server = peers.server()
 

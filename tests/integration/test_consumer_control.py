@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kafka_patterns import TopicPartition
+import pytest
+
+from kafka_patterns import ConfigurationError, TopicPartition
+from tests.integration.peers import PATIENCE
 from tests.support.waiting import eventually
 
 
@@ -72,3 +75,62 @@ def test_seek_back_delivers_again_and_seek_ahead_skips(peers, wire):
         server.consumer.resume(partition)
         eventually(lambda: [event for _, event in seen][6:] == ["6", "7"])
         eventually(lambda: wire.committed(server.group_id, topic) == {0: 8})
+
+
+def test_handler_pauses_its_own_partition(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    seen = []
+
+    @server.event_pattern(topic)
+    def entered(event, context):
+        seen.append(event)
+        if event == "enough":
+            context.consumer.pause(TopicPartition(context.topic, context.partition))
+
+    with server:
+        wire.produce(topic, b"enough")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1}, PATIENCE)
+        wire.produce(topic, b"more")
+        eventually(lambda: server.health().in_flight == 0, PATIENCE)
+        server.consumer.resume(TopicPartition(topic, 0))
+        eventually(lambda: seen == ["enough", "more"], PATIENCE)
+
+
+def test_pause_of_a_partition_that_others_have_holds_nothing_up_later(peers, wire):
+    topic = peers.topic()
+    servers = [peers.server() for _ in range(2)]
+    for server in servers:
+        collect(server, topic)
+
+    with servers[0], servers[1]:
+        # One of them has the partition.
+        eventually(lambda: sum(len(s.health().assignment) for s in servers) == 1, PATIENCE)
+        owner, other = sorted(servers, key=lambda s: -len(s.health().assignment))
+        other.consumer.pause(TopicPartition(topic, 0))
+        owner.stop()
+        wire.produce(topic, b"later")
+        eventually(lambda: wire.committed(other.group_id, topic) == {0: 1}, PATIENCE)
+
+
+@pytest.mark.parametrize("offset", [-1, None, "next", 1.5])
+def test_seek_to_what_is_no_offset_is_refused(peers, wire, offset):
+    topic = peers.topic()
+    server = peers.server()
+    seen = collect(server, topic)
+
+    with server:
+        with pytest.raises(ConfigurationError, match=r"seek\(\).*is no offset"):
+            server.consumer.seek(TopicPartition(topic, 0), offset)
+        wire.produce(topic, b"on")
+        eventually(lambda: seen == [(0, "on")], PATIENCE)
+
+
+@pytest.mark.parametrize("name", ["pause", "resume"])
+def test_topic_without_its_partition_is_refused(peers, name):
+    topic = peers.topic()
+    server = peers.server()
+    collect(server, topic)
+
+    with server, pytest.raises(ConfigurationError, match="TopicPartition"):
+        getattr(server.consumer, name)(topic)

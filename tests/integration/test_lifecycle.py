@@ -15,6 +15,7 @@ from kafka_patterns import (
     ClientClosed,
     ClientKafkaProxy,
     ConfigurationError,
+    ExitCode,
     KafkaStatus,
     ServerKafka,
 )
@@ -378,6 +379,25 @@ def test_second_signal_ends_the_process_at_once(peers: Peers, wire: Wire, start_
 
     assert process.wait() == 130
     assert "drained" not in process.lines
+    assert wire.committed(f"{peers.group}-server", topic) == {0: 0}
+
+
+def test_error_that_the_server_cannot_go_on_with_is_the_end_of_the_process(
+    peers: Peers, wire: Wire, start_python, tmp_path
+):
+    topic = peers.topic()
+    given = {
+        "options": peers.options(run={"on_poison": "stop"}),
+        "topic": topic,
+        "notes": str(tmp_path / "notes"),
+    }
+    process = start_python("-m", "tests.integration.programs.serve", json.dumps(given))
+    process.wait_for_line("^status connected$", PATIENCE)
+    wire.produce(topic, b"\xff no text")
+
+    assert process.wait(PATIENCE) == ExitCode.FAILED
+    assert "status crashed" in process.lines
+    assert process.lines[-1].startswith("kafka_patterns.errors.PayloadError")
     assert wire.committed(f"{peers.group}-server", topic) == {0: 0}
 
 

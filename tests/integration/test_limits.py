@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from kafka_patterns import KafkaStatus, Message
-from tests.integration.peers import PATIENCE
+import pytest
+
+from kafka_patterns import Acknowledgement, Batch, KafkaContext, KafkaStatus, Message, ServerKafka
+from tests.integration.peers import PATIENCE, collect_events
 from tests.support.waiting import eventually
 
 
@@ -41,6 +43,63 @@ def test_max_concurrency_bounds_one_pattern_and_leaves_workers_to_the_others(pee
         eventually(lambda: wire.committed(server.group_id, narrow) == {0: 6})
 
     assert max(most) == 2
+
+
+def test_max_concurrency_of_a_handler_counts_for_all_its_topics(peers, wire, gate):
+    topics = [peers.topic("one"), peers.topic("two")]
+    other = peers.topic("other")
+    server = peers.server(run={"workers": 8})
+    running: list[str] = []
+    passed: list[object] = []
+
+    @server.event_pattern(topics, max_concurrency=1)
+    def slow(event):
+        running.append(event)
+        assert gate.wait(PATIENCE)
+        running.remove(event)
+        passed.append((event, len(running)))
+
+    @server.event_pattern(other)
+    def collect(event):
+        passed.append(event)
+
+    with server:
+        for topic in topics:
+            wire.produce(topic, b"slow")
+        eventually(lambda: server.health().in_flight == 2, PATIENCE)
+        # Whoever could run a second one runs this.
+        wire.produce(other, b"x")
+        eventually(lambda: passed == ["x"], PATIENCE)
+        assert running == ["slow"]
+        gate.set()
+        eventually(lambda: len(passed) == 3, PATIENCE)
+
+    assert passed == ["x", ("slow", 0), ("slow", 0)]
+
+
+def test_what_waited_for_its_turn_at_the_stop_does_not_run_in_the_next_start(peers, wire, gate):
+    topic = peers.topic()
+    server = peers.server(run={"workers": 4})
+    seen: list[str] = []
+
+    @server.event_pattern(topic, ordering="unordered", max_concurrency=1)
+    def slow(event):
+        seen.append(event)
+        assert gate.wait(PATIENCE)
+
+    server.start()
+    for number in range(4):
+        wire.produce(topic, b"%d" % number)
+    eventually(lambda: seen and server.health().in_flight == 4, PATIENCE)
+    assert not server.stop(timeout=1)
+    gate.set()
+    assert len(seen) == 1
+
+    with server:
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4}, PATIENCE)
+        wire.produce(topic, b"last")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 5}, PATIENCE)
+    assert sorted(seen[1:]) == ["0", "1", "2", "3", "last"]
 
 
 def test_restart_repeats_the_slow_message_alone(peers, wire, gate):
@@ -106,6 +165,89 @@ def test_health_shows_what_runs_what_is_held_and_what_lags(peers, wire, gate):
     assert {tp.partition: lag for tp, lag in health.assignment.items()} == {0: 1, 1: 2}
     assert health.seconds_since_poll < PATIENCE
     assert health.counters["failed"] == 1
+
+
+def test_health_tells_of_a_server_that_stopped(peers):
+    topic = peers.topic()
+    server = peers.server()
+    collect_events(server, topic)
+    assert server.health().status is None
+
+    with server:
+        # An empty partition has no backlog, as soon as its end is known.
+        eventually(lambda: list(server.health().assignment.values()) == [0], PATIENCE)
+    health = server.health()
+
+    assert health.status is KafkaStatus.STOPPED
+    assert not health.alive
+    assert health.assignment == {}
+    assert health.last_error is None
+
+
+def defer_all(server: ServerKafka, topic: str) -> list[Acknowledgement]:
+    acknowledgements: list[Acknowledgement] = []
+
+    @server.event_pattern(topic, ordering="unordered")
+    def defer(event, context: KafkaContext):
+        acknowledgements.append(context.defer())
+
+    return acknowledgements
+
+
+def test_health_shows_the_oldest_of_what_others_finish_later(peers, wire):
+    topic = peers.topic()
+    server = peers.server()
+    acknowledgements = defer_all(server, topic)
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(lambda: len(acknowledgements) == 1, PATIENCE)
+        wire.produce(topic, b"x")
+        eventually(lambda: len(acknowledgements) == 2, PATIENCE)
+        oldest = eventually(lambda: server.health().oldest_handler, PATIENCE)
+        assert (oldest.topic, oldest.partition, oldest.offset) == (topic, 0, 0)
+        assert server.health().running == 2
+        for acknowledgement in acknowledgements:
+            acknowledgement.done()
+        eventually(lambda: server.health().oldest_handler is None, PATIENCE)
+
+
+def test_slow_end_of_a_deferred_message_is_logged_without_a_stack(peers, wire, caplog):
+    topic = peers.topic()
+    server = peers.server(run={"slow_handler_warning_ms": 50})
+    acknowledgements = defer_all(server, topic)
+
+    def warnings():
+        return [r.getMessage() for r in caplog.records if "not acknowledged" in r.getMessage()]
+
+    with caplog.at_level(logging.WARNING), server:
+        wire.produce(topic, b"x")
+        eventually(warnings, PATIENCE)
+        acknowledgements[0].done()
+
+    assert len(warnings()) == 1
+    assert f"{topic}[0] offset 0 was deferred and is not acknowledged" in warnings()[0]
+
+
+@pytest.mark.parametrize("batch", [None, Batch(max_size=1)])
+def test_health_says_why_a_message_is_held_until_it_is_handled(peers, wire, batch):
+    topic = peers.topic()
+    server = peers.server()
+    mended = threading.Event()
+
+    @server.event_pattern(topic, batch=batch)
+    def entered(event):
+        if not mended.is_set():
+            raise ValueError("the database is away")
+
+    with server:
+        wire.produce(topic, b"x")
+        eventually(
+            lambda: server.health().last_error == "ValueError: the database is away", PATIENCE
+        )
+        mended.set()
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 1}, PATIENCE)
+        assert server.health().last_error is None
 
 
 def test_stack_of_a_slow_handler_is_logged_once(peers, wire, gate, caplog):

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
-from kafka_patterns import CommitFailed, ConfigurationError, KafkaContext, TopicPartition
+from kafka_patterns import (
+    CommitFailed,
+    ConfigurationError,
+    KafkaContext,
+    PartitionLost,
+    ServerKafka,
+    TopicPartition,
+)
+from kafka_patterns.server import processing
 from tests.integration.peers import PATIENCE, Peers, collect_events
 from tests.integration.wire import Wire
 from tests.support.waiting import eventually
@@ -183,6 +192,94 @@ def test_commit_of_the_context_merely_commits_earlier_with_auto_commit(peers: Pe
         wire.produce(topic, b"hero")
         eventually(lambda: seen)
         assert wire.committed(server.group_id, topic) == {0: 1}
+
+
+def collect_contexts(server: ServerKafka, topic: str) -> list[KafkaContext]:
+    contexts: list[KafkaContext] = []
+
+    @server.event_pattern(topic)
+    def entered(event, context: KafkaContext):
+        contexts.append(context)
+
+    return contexts
+
+
+def test_commits_come_later_from_any_thread_and_jump_no_gap(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    # A handler that returned frees its place: more come than may be held at once.
+    server = peers.server(run={"auto_commit": False, "max_in_flight": 2})
+    contexts = collect_contexts(server, topic)
+
+    def commit(number):
+        with ThreadPoolExecutor(1) as another:
+            another.submit(contexts[number].commit).result(PATIENCE)
+        return wire.committed(server.group_id, topic)
+
+    with server:
+        for number in range(6):
+            wire.produce(topic, b"%d" % number)
+        eventually(lambda: len(contexts) == 6, PATIENCE)
+
+        assert [commit(number) for number in (2, 0, 1, 1, 5)] == [
+            {0: 0},
+            {0: 1},
+            {0: 3},
+            {0: 3},
+            {0: 3},
+        ]
+
+    following = peers.server()
+    seen = collect_events(following, topic)
+    with following:
+        eventually(lambda: len(seen) == 2, PATIENCE)
+    assert seen == ["3", "4"]
+
+
+def keep_member_busy(server, others):
+    """Let the thread that commits do nothing until what this returns is set."""
+    busy, free = threading.Event(), threading.Event()
+
+    def keep_busy(_consumer):
+        busy.set()
+        free.wait(PATIENCE)
+
+    others.submit(server.run_on_consumer_thread, keep_busy)
+    assert busy.wait(PATIENCE)
+    return free
+
+
+def test_commit_that_comes_too_late_says_so(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    server = peers.server(run={"auto_commit": False})
+    contexts = collect_contexts(server, topic)
+
+    with server, ThreadPoolExecutor(2) as others:
+        wire.produce(topic, b"hero")
+        eventually(lambda: contexts, PATIENCE)
+        free = keep_member_busy(server, others)
+        commit = others.submit(contexts[0].commit)
+        server.consumer.seek(TopicPartition(topic, 0), 0)
+        eventually(lambda: len(contexts) == 2, PATIENCE)
+        free.set()
+
+        with pytest.raises(PartitionLost):
+            commit.result(PATIENCE)
+    assert wire.committed(server.group_id, topic) == {0: 0}
+
+
+def test_commit_without_an_answer_says_so(peers: Peers, wire: Wire, monkeypatch):
+    monkeypatch.setattr(processing, "_COMMIT_SECONDS", 0.1)
+    topic = peers.topic()
+    server = peers.server(run={"auto_commit": False})
+    contexts = collect_contexts(server, topic)
+
+    with server, ThreadPoolExecutor(1) as other:
+        wire.produce(topic, b"hero")
+        eventually(lambda: contexts, PATIENCE)
+        free = keep_member_busy(server, other)
+        with pytest.raises(CommitFailed, match="did not take a commit"):
+            contexts[0].commit()
+        free.set()
 
 
 @pytest.mark.parametrize("form", ["entries", "mapping"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from kafka_patterns import KafkaContext, ServerKafka
-from tests.integration.peers import Peers
+from kafka_patterns import DeadLetter, KafkaContext, Retry, ServerKafka
+from tests.integration.peers import PATIENCE, Peers
 from tests.support.waiting import eventually
 
 
@@ -48,7 +48,8 @@ def test_topic_that_comes_later_is_read_from_its_beginning(peers: Peers, wire):
 
 def test_replies_retries_and_dead_letters_never_match(peers: Peers, wire):
     prefix = peers.broker.unique("orders")
-    names = [f"{prefix}.x.reply", f"{prefix}.x-dlt", f"{prefix}.x-retry-1000", f"{prefix}.x"]
+    endings = (".reply", "-dlt", ".DLT", "-retry", "-retry-1000", "-hero-server-retry-1", "")
+    names = [f"{prefix}.x{ending}" for ending in endings]
     *others, wanted = [peers.broker.create_topic(name) for name in names]
     server = peers.server()
     seen = collect(server, re.escape(prefix) + ".*")
@@ -60,6 +61,41 @@ def test_replies_retries_and_dead_letters_never_match(peers: Peers, wire):
         eventually(lambda: seen)
 
     assert seen == [(wanted, "yes")]
+
+
+def test_name_that_merely_speaks_of_retries_matches(peers: Peers, wire):
+    prefix = peers.broker.unique("orders")
+    topic = peers.broker.create_topic(f"{prefix}.x-retry-policy")
+    server = peers.server()
+    seen = collect(server, re.escape(prefix) + ".*")
+
+    with server:
+        wire.produce(topic, b"yes")
+        eventually(lambda: seen == [(topic, "yes")], PATIENCE)
+
+
+def test_dead_letters_in_a_topic_of_another_name_never_match_either(peers: Peers, wire):
+    prefix = peers.broker.unique("orders")
+    topic = peers.broker.create_topic(f"{prefix}.x")
+    dead_letters = peers.broker.create_topic(f"{prefix}.failed")
+    server = peers.server()
+    seen = []
+
+    @server.event_pattern(
+        re.compile(re.escape(prefix) + ".*"),
+        retry=Retry(max_attempts=1),
+        dead_letter=DeadLetter(topic=dead_letters),
+    )
+    def fail(event, context: KafkaContext):
+        seen.append((context.topic, event))
+        raise ValueError(event)
+
+    with server:
+        wire.produce(topic, b"first")
+        eventually(lambda: wire.ends(dead_letters) == {0: 1}, PATIENCE)
+        assert {partition.topic for partition in server.health().assignment} == {topic}
+
+    assert seen == [(topic, "first")]
 
 
 def test_handler_by_name_goes_before_an_expression(peers: Peers, wire):

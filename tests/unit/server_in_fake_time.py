@@ -118,7 +118,7 @@ class ServerInFakeTime:
         self._assigned: dict[TopicPartition, AssignedPartition] = {}
         books = Books(self.ledger, nothing, membership, nothing, auto_commit, threshold=None)
         invocations = InvocationMaker(
-            Serialization(None, None), nothing, nothing, (), commit=lambda item: None
+            Serialization(None, None), nothing, nothing, (), commit=lambda items: True
         )
         producer: Any = self.producer
         replier = Replier(

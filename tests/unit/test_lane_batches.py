@@ -104,6 +104,17 @@ class TestBatches:
         first = lanes.take()
         assert lanes.gather(first, 3) == items("a", 1, 2, 3)
 
+    def test_batch_that_filled_up_before_its_lane_was_held_does_not_wait(self, lanes) -> None:
+        put(lanes, "a", 1)
+        first = lanes.take()
+        assert lanes.gather(first, 2) == items("a", 1)
+        put(lanes, "a", 2)
+
+        lanes.hold(first, 3600, wake_at=2)
+
+        assert lanes.waiting == 0
+        assert lanes.gather(lanes.take(), 2) == items("a", 1, 2)
+
     def test_wait_that_was_cut_short_does_not_cut_the_next_one_short(self) -> None:
         timers = ManualTimers()
         lanes: Lanes[Item] = Lanes(timers)

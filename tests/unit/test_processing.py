@@ -67,7 +67,7 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
     membership: Any = InContact()
     nothing: Any = None
     invocations = InvocationMaker(
-        Serialization(None, None), nothing, nothing, (), commit=lambda item: None
+        Serialization(None, None), nothing, nothing, (), commit=lambda items: True
     )
     replier = Replier(
         nothing,
