@@ -19,7 +19,7 @@ from kafka_patterns.client.reply_topics import why_unfit
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.outage import Outage
-from kafka_patterns.consuming.topics import find_missing_topics
+from kafka_patterns.consuming.topics import find_topics
 from kafka_patterns.errors import (
     ClientClosed,
     GroupError,
@@ -110,9 +110,7 @@ class ReplyConsumer:
                 raise ClientClosed("the client was closed meanwhile")
 
     def _subscribe(self, new: Collection[str]) -> None:
-        _, missing = find_missing_topics(
-            self._admin, new, _TOPIC_PATIENCE_SECONDS, self._closing.wait
-        )
+        _, missing = find_topics(self._admin, new, _TOPIC_PATIENCE_SECONDS, self._closing.wait)
         if missing:
             logger.warning(
                 "these reply topics do not exist and the broker does not create them: %s",

@@ -21,26 +21,25 @@ class BriefLock:
     Nobody may block while holding it, and nobody has a claim to be the next.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_take", "release")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        lock = threading.Lock()
+        self._take = lock.acquire  # bound once: this is called several times for each message
+        self.release = lock.release
+        """Give it back."""
 
     def acquire(self, blocking: bool = True) -> bool:  # noqa: FBT001, FBT002  as threading has it
         """Take it; ``False`` if it is taken and *blocking* is not wanted."""
-        while not self._lock.acquire(blocking=False):
+        while not self._take(False):
             if not blocking:
                 return False
             time.sleep(_MOMENT_SECONDS)
         return True
 
-    def release(self) -> None:
-        """Give it back."""
-        self._lock.release()
-
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
+        if not self._take(False):
             self.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self.release()

@@ -7,28 +7,29 @@ from collections.abc import Callable, Collection
 
 from kafka_patterns.transport.base import Admin
 
-__all__ = ["find_missing_topics"]
+__all__ = ["find_topics"]
 
 _ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 0.05
 
 
-def find_missing_topics(
+def find_topics(
     admin: Admin,
     topics: Collection[str],
     patience: float,
     wait: Callable[[float], object] = time.sleep,
-) -> tuple[set[str], set[str]]:
+) -> tuple[dict[str, Collection[int]], set[str]]:
     """Ask for *topics*, which makes a broker create them if it may.
 
     :param patience: seconds to wait for those that do not exist at first.
     :param wait: waits that many seconds, or less.
-    :returns: those that did not exist at first, and those that still do not.
+    :returns: the partitions of each at first, none if it did not exist, and those that still do
+        not exist.
     :raises TransportError: if no broker answers.
     """
     deadline = time.monotonic() + patience
-    at_first = {topic for topic in topics if not admin.partitions(topic, _ANSWER_SECONDS)}
-    missing = set(at_first)
+    at_first = {topic: admin.partitions(topic, _ANSWER_SECONDS) or () for topic in topics}
+    missing = {topic for topic, partitions in at_first.items() if not partitions}
     while missing and time.monotonic() < deadline:
         wait(_RETRY_SECONDS)
         missing = {topic for topic in missing if not admin.partitions(topic, _ANSWER_SECONDS)}

@@ -34,13 +34,13 @@ class Assignments:
         self._admin = admin
         self._fetcher = fetcher
         self._first = EARLIEST if from_beginning else LATEST
-        self._new_topics: set[str] = set()
+        self._existed: dict[str, Collection[int]] = {}
         self._assigned: set[TopicPartition] | None = None
         self._retry_at = 0.0
 
-    def read_from_beginning(self, topics: Collection[str]) -> None:
-        """These topics did not exist when the server came: all in them is for it."""
-        self._new_topics.update(topics)
+    def existed(self, partitions: Mapping[str, Collection[int]]) -> None:
+        """These existed when the server came, by topic: all in others of the topic is for it."""
+        self._existed.update(partitions)
 
     def set(self, partitions: Collection[TopicPartition]) -> None:
         """The group decided."""
@@ -79,7 +79,7 @@ class Assignments:
         committed = member.committed(partitions, _ANSWER_SECONDS)
         starts = {tp: entry for tp, entry in committed.items() if entry is not None}
         new = {
-            tp: EARLIEST if tp.topic in self._new_topics else self._first
+            tp: EARLIEST if self._is_new(tp) else self._first
             for tp in partitions
             if tp not in starts
         }
@@ -90,3 +90,7 @@ class Assignments:
                 member.commit_now(first, _ANSWER_SECONDS)
             starts.update(first)
         return starts
+
+    def _is_new(self, partition: TopicPartition) -> bool:
+        existed = self._existed.get(partition.topic)
+        return existed is not None and partition.partition not in existed

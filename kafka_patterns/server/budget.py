@@ -55,7 +55,8 @@ class Budget:
     def change(self, before: int, after: int) -> None:
         """A partition held *before* and holds *after*."""
         self._held += after - before
-        self._excess += max(0, after - self.part) - max(0, before - self.part)
+        if before > self.part or after > self.part:
+            self._excess += max(0, after - self.part) - max(0, before - self.part)
 
     def give_back(self, amount: int) -> None:
         """A partition that left holds so much less."""

@@ -41,7 +41,10 @@ class Discovery:
         :raises TransportError: if no broker answers.
         """
         if self._routes.has_expressions:
-            self._subscribed = self._routes.wanted(self._admin.topics(_ANSWER_SECONDS))
+            existing = self._admin.topics(_ANSWER_SECONDS)
+            self._subscribed = self._routes.wanted(existing)
+            matched = self._subscribed.difference(self._routes.topics)
+            self._assignments.existed({topic: existing[topic] for topic in matched})
 
     def look_again(self, member: Member) -> None:
         """In the membership's thread, now and then: subscribe to what came, from its beginning."""
@@ -57,6 +60,6 @@ class Discovery:
         if wanted != self._subscribed:
             came = wanted - self._subscribed
             logger.info("topics come: %s, go: %s", sorted(came), sorted(self._subscribed - wanted))
-            self._assignments.read_from_beginning(came)
+            self._assignments.existed(dict.fromkeys(came, ()))
             self._subscribed = wanted
             member.subscribe(sorted(wanted))

@@ -18,7 +18,7 @@ from kafka_patterns.server.context import read_deadline
 from kafka_patterns.server.deferral import join_outcomes
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Conclude, Invocation, InvocationMaker
-from kafka_patterns.server.outcome import Deferred, Finished, Outcome, worse
+from kafka_patterns.server.outcome import FINISHED, Deferred, Finished, Outcome, worse
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.replies import NoReplies, Replies
@@ -113,7 +113,7 @@ class Dispatcher:
 
     def _run_events(self, item: WorkItem, handlers: Sequence[Handler]) -> Outcome:
         """Call each handler that is not through yet; what it returns is dropped."""
-        outcome: Outcome = Finished()
+        outcome: Outcome = FINISHED
         waiting: list[Deferred] = []
         for handler in handlers:
             if handler in item.handled_by:
@@ -142,7 +142,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
             return self._recovery.after_event(invocation, error)
         invocation.item.went_through(invocation.handler)
-        return Finished()
+        return FINISHED
 
     # Requests
 

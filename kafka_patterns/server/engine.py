@@ -17,7 +17,7 @@ from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.consuming.topics import find_missing_topics
+from kafka_patterns.consuming.topics import find_topics
 from kafka_patterns.errors import TransportError
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.failures.replay_message import is_for_another_group
@@ -244,12 +244,12 @@ class Engine:
         )
 
     def _find_topics(self) -> None:
-        """A topic that is made after this is read from its beginning, whatever the option."""
+        """What is made after this is read from its beginning, whatever the option."""
         self._create_topics(self._retry_topics)
-        new, missing = find_missing_topics(
+        existing, missing = find_topics(
             self._admin, self._routes.topics, _TOPIC_PATIENCE_SECONDS, self._stopping.wait
         )
-        self._assignments.read_from_beginning(new)
+        self._assignments.existed(existing)
         if missing:
             logger.warning(
                 "these topics do not exist and the broker does not create them: %s; they are "

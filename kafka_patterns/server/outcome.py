@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Deferred", "Finished", "Outcome", "RetryLater", "Stop", "worse"]
+__all__ = ["FINISHED", "Deferred", "Finished", "Outcome", "RetryLater", "Stop", "worse"]
 
 
 @attrs.frozen
@@ -14,6 +14,10 @@ class Finished:
     """The handlers are through; if a reply is under way, it finishes the record later."""
 
     reply_under_way: bool = False
+
+
+FINISHED = Finished()
+"""What most messages come to."""
 
 
 @attrs.frozen

@@ -34,6 +34,8 @@ def read_address(record: Record) -> ReplyAddress | None:
     A partition of ASCII digits is decimal (NestJS), else four bytes are a big-endian number
     (Spring); anything else is no partition.
     """
+    if not record.headers:
+        return None
     topic = record.header(headers.REPLY_TOPIC)
     correlation_id = record.header(headers.CORRELATION_ID)
     if not topic or not correlation_id:

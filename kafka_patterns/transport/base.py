@@ -177,8 +177,8 @@ class Admin(Protocol):
         """The partitions of *topic*, asked anew; ``None`` if it does not exist."""
         ...
 
-    def topics(self, timeout: float) -> Collection[str]:
-        """All topics but the broker's internal ones, asked anew.
+    def topics(self, timeout: float) -> Mapping[str, Collection[int]]:
+        """All topics but the broker's internal ones, with their partitions, asked anew.
 
         :raises TransportError: if no broker answered within *timeout*.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import partial
 from typing import Any, TypeVar
 
@@ -89,7 +90,7 @@ def let_know(client: ClientKafkaProxy, *topics: str) -> None:
         eventually(partial(producer.partition_states, topic), PATIENCE)
 
 
-def collect_events(server: ServerKafka, topic: str, **marks: Any) -> list[Any]:
+def collect_events(server: ServerKafka, topic: str | re.Pattern[str], **marks: Any) -> list[Any]:
     """Register an event handler on *topic*; returns the list of the events it was given."""
     events: list[Any] = []
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
+from kafka.admin import NewPartitions, NewTopic
 from kafka.errors import KafkaError
 from typing_extensions import Self
 
@@ -107,6 +107,15 @@ class KafkaCluster:
         replicas = min(3, len(self.nodes))
         new_topic = NewTopic(topic, num_partitions=partitions, replication_factor=replicas)
         self._connected_admin().create_topics([new_topic], timeout_ms=_REQUEST_TIMEOUT_MS)
+        eventually(
+            lambda: self._partitions_with_leader(topic) == partitions,
+            describe=f"{partitions} partitions of {topic} with a leader each",
+        )
+
+    def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give *topic* so many partitions, and wait until each has a leader."""
+        grown = {topic: NewPartitions(partitions)}
+        self._connected_admin().create_partitions(grown, timeout_ms=_REQUEST_TIMEOUT_MS)
         eventually(
             lambda: self._partitions_with_leader(topic) == partitions,
             describe=f"{partitions} partitions of {topic} with a leader each",

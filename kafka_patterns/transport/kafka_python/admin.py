@@ -93,13 +93,13 @@ class KafkaAdmin:
         error_code, _, _, partitions = answer.topics[0]
         return [p[1] for p in partitions] if error_code == _NO_ERROR else None
 
-    def topics(self, timeout: float) -> Collection[str]:
+    def topics(self, timeout: float) -> Mapping[str, Collection[int]]:
         answer = self._metadata(None, timeout)
-        return [
-            name
-            for error_code, name, is_internal, _ in answer.topics
+        return {
+            name: [p[1] for p in partitions]
+            for error_code, name, is_internal, partitions in answer.topics
             if error_code == _NO_ERROR and not is_internal
-        ]
+        }
 
     def _metadata(self, topics: list[str] | None, timeout: float) -> Any:
         """The answer to a metadata request; ``None`` asks for all topics."""
