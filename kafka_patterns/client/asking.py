@@ -71,10 +71,10 @@ class RequestClient(EventClient):
         with self._lifecycle:
             connection = self._connection
             if connection is None:
-                self._reply_topics.add(replies)
+                self._reply_topics[replies] = topic
         if connection is not None and replies not in self._reply_topics:
             connection.subscribe([replies])
-            self._reply_topics.add(replies)
+            self._reply_topics[replies] = topic
 
     def ensure_reply_topics(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import attrs
 
+from kafka_patterns.client.correlation_ids import Origin
 from kafka_patterns.client.histogram import BOUNDS, Histogram, bucket_of
 from kafka_patterns.consuming.brief_lock import BriefLock
 
@@ -24,15 +25,18 @@ class Outcome(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class PatternCounts:
-    """Requests of one pattern; ``sent`` is the sum of all others.
+    """Requests of one pattern, and what came to its reply topic without a request that waits.
 
-    :param sent: requests that were begun.
+    :param sent: requests that were begun: the sum of the next five.
     :param pending: those that wait for a reply now.
     :param replied: those that ended with their reply.
     :param failed: those that ended with an error: the server's, ``SendFailed``,
         ``ClientClosed`` or ``TooManyUnreadReplies``.
     :param timed_out: those that ended with ``RequestTimeout``.
     :param cancelled: futures that were cancelled, and streams that were closed early.
+    :param late: replies to requests of this client that had ended: too late, or twice.
+    :param of_others: replies to other instances that share a partition with this one.
+    :param unknown: records without a correlation id, or with one of a foreign form.
     :param reply_times: from the request to its first reply, also if that is an error.
     """
 
@@ -42,6 +46,9 @@ class PatternCounts:
     failed: int = 0
     timed_out: int = 0
     cancelled: int = 0
+    late: int = 0
+    of_others: int = 0
+    unknown: int = 0
     reply_times: Histogram = attrs.field(factory=Histogram)
 
 
@@ -74,11 +81,12 @@ class Ticket:
 class _Book:
     """The counts of one pattern."""
 
-    __slots__ = ("begun", "buckets", "ended", "total")
+    __slots__ = ("begun", "buckets", "ended", "strays", "total")
 
     def __init__(self) -> None:
         self.begun = 0
         self.ended = dict.fromkeys(Outcome, 0)
+        self.strays: Counter[Origin] = Counter()
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
 
@@ -88,6 +96,9 @@ class _Book:
             sent=self.begun,
             pending=self.begun - sum(self.ended.values()),
             **{outcome.value: count for outcome, count in self.ended.items()},
+            late=self.strays["late"],
+            of_others=self.strays["of_others"],
+            unknown=self.strays["unknown"],
             reply_times=Histogram(tuple(self.buckets), self.total),
         )
 
@@ -120,6 +131,11 @@ class RequestCounts:
         """For :class:`Ticket`."""
         with self._lock:
             self._books[pattern].ended[outcome] += 1
+
+    def strayed(self, pattern: str, origin: Origin) -> None:
+        """A reply came to the reply topic of *pattern* that no request waits for."""
+        with self._lock:
+            self._books[pattern].strays[origin] += 1
 
     def snapshot(self) -> dict[str, PatternCounts]:
         """The books at this moment, per pattern."""

@@ -24,10 +24,7 @@ class ClientHealth:
     :param seconds_since_poll: since the fetcher last went round its loop; infinite without one.
     :param reply_partitions: per reply topic, the partition that requests name now.
     :param last_error: what last went wrong with reading.
-    :param patterns: what became of the requests, per pattern.
-    :param late: replies to requests of this client that had ended: too late, or twice.
-    :param of_others: replies to other instances that share a partition with this one.
-    :param unknown: records without a correlation id, or with one of a foreign form.
+    :param patterns: what became of the requests, and what came that none waits for, per pattern.
     :param unreadable: records whose headers could not be read.
     """
 
@@ -37,9 +34,6 @@ class ClientHealth:
     reply_partitions: Mapping[str, int]
     last_error: str | None
     patterns: Mapping[str, PatternCounts]
-    late: int
-    of_others: int
-    unknown: int
     unreadable: int
 
     @property
@@ -67,12 +61,27 @@ class ClientHealth:
         """Requests that ended with ``RequestTimeout``."""
         return sum(counts.timed_out for counts in self.patterns.values())
 
+    @property
+    def late(self) -> int:
+        """Replies to requests of this client that had ended: too late, or twice."""
+        return sum(counts.late for counts in self.patterns.values())
+
+    @property
+    def of_others(self) -> int:
+        """Replies to other instances that share a partition with this one."""
+        return sum(counts.of_others for counts in self.patterns.values())
+
+    @property
+    def unknown(self) -> int:
+        """Records without a correlation id, or with one of a foreign form."""
+        return sum(counts.unknown for counts in self.patterns.values())
+
 
 def observe(
     connection: Connection | None,
     status: KafkaStatus | None,
     counts: RequestCounts,
-    dropped: Counters,
+    read: Counters,
 ) -> ClientHealth:
     """The health of a client, from its parts."""
     fetcher = None if connection is None else connection.fetcher
@@ -80,7 +89,6 @@ def observe(
     error = None if fetcher is None else fetcher.last_error
     if membership is not None and membership.failure is not None:
         error = membership.failure
-    names = dropped.snapshot()
     return ClientHealth(
         status=status,
         alive=connection is not None
@@ -92,8 +100,5 @@ def observe(
         reply_partitions={} if connection is None else connection.partitions.named(),
         last_error=None if error is None else f"{type(error).__name__}: {error}",
         patterns=counts.snapshot(),
-        late=names.get("replies_late", 0),
-        of_others=names.get("replies_of_others", 0),
-        unknown=names.get("replies_unknown", 0),
-        unreadable=names.get("replies_unreadable", 0),
+        unreadable=read.snapshot().get("replies_unreadable", 0),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka_patterns.client.connection import Connection
-from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.correlation_ids import CorrelationIds, Origin
 from kafka_patterns.client.counts import RequestCounts
 from kafka_patterns.client.health import ClientHealth, observe
 from kafka_patterns.client.pending import PendingRequests
@@ -40,14 +40,14 @@ class ClientLife(Life):
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
         super().__init__(options)
         self._writer = RequestWriter(self._serialization)
-        self._reply_topics: set[str] = set()
+        self._reply_topics: dict[str, str] = {}  # to the pattern whose replies come there
 
     def _begin(self) -> None:
         super()._begin()
         self._timers = Timers(f"{self._name}-deadlines")
         self._ids = CorrelationIds()
         self._counts = RequestCounts()
-        self._dropped = Counters()
+        self._read = Counters()
         self._pending = PendingRequests(self.options.reply.max_pending, self._partition_idle)
         self._connection: Connection | None = None
         self._opening: Connection | None = None
@@ -90,11 +90,14 @@ class ClientLife(Life):
             self.options,
             load_transport(self.options, self.client_id),
             self._pending,
-            ReplyRouter(self._pending, self._ids, self._dropped),
+            ReplyRouter(self._pending, self._ids, self._read, self._reply_strayed),
             self.group_id,
             self._name,
             self._status.set,
         )
+
+    def _reply_strayed(self, topic: str, origin: Origin) -> None:
+        self._counts.strayed(self._reply_topics.get(topic, topic), origin)
 
     def _open(self) -> Connection:
         connection = self._opening = self._make_connection()
@@ -152,7 +155,7 @@ class ClientLife(Life):
 
     def health(self) -> ClientHealth:
         """How the client fares: its connection, and what became of its requests so far."""
-        return observe(self._connection, self._status.current, self._counts, self._dropped)
+        return observe(self._connection, self._status.current, self._counts, self._read)
 
     # Drivers
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka_patterns import headers
-from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.correlation_ids import CorrelationIds, Origin
 from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.pending import PendingRequests
 from kafka_patterns.client.reply import Reply
@@ -55,12 +56,20 @@ class ReplyRouter:
 
     :param ids: tells of whose request an id is.
     :param counters: of all that is read.
+    :param strayed: told the topic of a reply that no request waits for, and whose it is.
     """
 
-    def __init__(self, pending: PendingRequests, ids: CorrelationIds, counters: Counters) -> None:
+    def __init__(
+        self,
+        pending: PendingRequests,
+        ids: CorrelationIds,
+        counters: Counters,
+        strayed: Callable[[str, Origin], object],
+    ) -> None:
         self._pending = pending
         self._ids = ids
         self.counters = counters
+        self._strayed = strayed
 
     def room(self, partition: TopicPartition, token: Any) -> Room:
         """Replies are never held back."""
@@ -89,7 +98,7 @@ class ReplyRouter:
         correlation_id = record.header(headers.CORRELATION_ID)
         slot = None if correlation_id is None else self._pending.get(correlation_id)
         if correlation_id is None or slot is None:
-            self.counters.add(f"replies_{self._ids.origin(correlation_id)}")
+            self._strayed(record.topic, self._ids.origin(correlation_id))
             return
         if slot.ticket is not None:
             slot.ticket.reply_came(time.monotonic())

@@ -115,6 +115,8 @@ def test_replies_that_nobody_waits_for_are_told_apart(
         request = wire.records(pattern)[-1]
         wire.produce(replies, b"again", headers=[(CORRELATION_ID, request.header(CORRELATION_ID))])
         eventually(lambda: second.health().late == 1, PATIENCE)
+        (counts,) = second.health().patterns.values()
+        assert (counts.late, counts.of_others, counts.unknown) == (1, 1, 2)
 
     assert answered == "hero"
     assert {REPLY_TOPIC, REPLY_PARTITION} <= set(request.header_names)

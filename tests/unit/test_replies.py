@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
 
 from kafka_patterns import headers
-from kafka_patterns.client.correlation_ids import CorrelationIds
+from kafka_patterns.client.correlation_ids import CorrelationIds, Origin
 from kafka_patterns.client.pending import FutureSlot, PendingRequests, ReplySlot, StreamSlot
 from kafka_patterns.client.replies import ReplyRouter, read_reply
 from kafka_patterns.consuming.counters import Counters
@@ -100,9 +101,11 @@ class TestRouter:
         assert room.records >= 10**6
         assert room.bytes >= 10**8
 
-    def make(self) -> tuple[ReplyRouter, PendingRequests]:
+    def make(
+        self, ids: CorrelationIds | None = None, strayed: Callable[[str, Origin], object] = print
+    ) -> tuple[ReplyRouter, PendingRequests]:
         pending = PendingRequests(100, lambda _: None)
-        return ReplyRouter(pending, CorrelationIds(), Counters()), pending
+        return ReplyRouter(pending, ids or CorrelationIds(), Counters(), strayed), pending
 
     def test_each_reply_reaches_its_own_request(self) -> None:
         router, pending = self.make()
@@ -141,24 +144,28 @@ class TestRouter:
         ],
     )
     def test_reply_that_nobody_waits_for_is_counted_and_dropped(self, pairs, counted) -> None:
-        router, pending = self.make()
+        strayed: list[tuple[str, Origin]] = []
+        router, pending = self.make(strayed=lambda *told: strayed.append(told))
         slot = ReplySlot(REPLIES)
         pending.add(b"mine", slot)
 
         router.deliver(REPLIES, None, [record(b"1", *pairs)])
 
-        assert router.counters.snapshot() == {f"replies_{counted}": 1}
+        assert strayed == [(REPLIES.topic, counted)]
         assert slot.reply is None
 
     def test_second_reply_is_late(self) -> None:
-        ids, pending = CorrelationIds(), PendingRequests(100, lambda _: None)
-        router, ours = ReplyRouter(pending, ids, Counters()), ids.new()
+        ids = CorrelationIds()
+        strayed: list[tuple[str, Origin]] = []
+        router, pending = self.make(ids, lambda *told: strayed.append(told))
+        ours = ids.new()
         pending.add(ours, ReplySlot(REPLIES))
         answer = record(b"1", (headers.CORRELATION_ID, ours), DISPOSED)
 
         router.deliver(REPLIES, None, [answer, answer])
 
-        assert router.counters.snapshot() == {"replies_delivered": 1, "replies_late": 1}
+        assert router.counters.snapshot() == {"replies_delivered": 1}
+        assert strayed == [(REPLIES.topic, "late")]
 
     def test_stream_stays_until_its_last_reply(self) -> None:
         router, pending = self.make()
