@@ -12,6 +12,7 @@ import attrs
 
 from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.events import EventClient
+from kafka_patterns.client.life import bounded
 from kafka_patterns.client.pending import Slot
 from kafka_patterns.consuming.inherited import Patience, patience_for
 from kafka_patterns.errors import (
@@ -193,7 +194,7 @@ class RequestClient(EventClient):
         )
 
     def _default_timeout(self, timeout: float | None) -> float:
-        return self.options.reply.timeout_ms / 1000 if timeout is None else timeout
+        return self.options.reply.timeout_ms / 1000 if timeout is None else bounded(timeout)
 
     def _patience(self, topic: str, timeout: float) -> Patience:
         patience = patience_for(timeout, inherit=self.options.reply.inherit_deadline)

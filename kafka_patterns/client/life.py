@@ -16,7 +16,7 @@ from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.life import Life
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.errors import ClientClosed, NotConnected
+from kafka_patterns.errors import ClientClosed, ConfigurationError, NotConnected
 from kafka_patterns.message import EncodedMessage, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
@@ -27,9 +27,10 @@ from kafka_patterns.transport.loading import load_transport
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ClientLife"]
+__all__ = ["ClientLife", "bounded"]
 
 _CLOSE_SECONDS = 10.0
+_LONGEST_SECONDS = 1_000_000_000
 
 
 class ClientLife(Life):
@@ -199,7 +200,7 @@ class ClientLife(Life):
             connection.partitions.partition_idle(partition)
 
     def _send_timeout(self, timeout: float | None) -> float:
-        return self.options.send.timeout_ms / 1000 if timeout is None else timeout
+        return self.options.send.timeout_ms / 1000 if timeout is None else bounded(timeout)
 
     def _producer(self, connection: Connection | None) -> Any:
         if connection is None or connection.producer is None:
@@ -208,3 +209,15 @@ class ClientLife(Life):
 
     def _encode_for_topic(self, topic: str, payload: Any) -> EncodedMessage:
         return self._writer.event(self._writer.topic(topic), payload)
+
+
+def bounded(timeout: float) -> float:
+    """*timeout*, if a thread can wait that long.
+
+    :raises ConfigurationError: if not.
+    """
+    if not timeout <= _LONGEST_SECONDS:
+        raise ConfigurationError(
+            f"timeout={timeout!r}: at most {_LONGEST_SECONDS:,} seconds, no call waits for ever"
+        )
+    return timeout

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kafka_patterns import (
+    ConfigurationError,
     Message,
     NoReplyPartition,
     NotSubscribedToReply,
@@ -171,6 +172,18 @@ def test_timeout_of_the_call_goes_before_the_default(peers: Peers, how):
             asking[how]()
 
         assert 0.2 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 1e11])
+@pytest.mark.parametrize("how", ["send", "send_future", "stream", "emit", "emit_future"])
+def test_timeout_that_no_thread_can_wait_is_refused(peers: Peers, how, timeout):
+    pattern = peers.topic(replies=1)
+
+    with peers.client(pattern) as client:
+        with pytest.raises(ConfigurationError, match="no call waits"):
+            getattr(client, how)(pattern, "hero", timeout=timeout)
+
+        assert client.health().pending == 0
 
 
 def test_reply_that_comes_too_late_is_not_given_to_the_next_request(
