@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka_patterns.backoff import ExponentialBackoff
@@ -20,8 +20,7 @@ from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.consuming.topics import find_topics
 from kafka_patterns.errors import TransportError
 from kafka_patterns.failures.filters import ExceptionFilter
-from kafka_patterns.failures.replay_message import is_for_another_group
-from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.message import TopicPartition
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.registry import Serialization
@@ -33,20 +32,21 @@ from kafka_patterns.server.discovery import Discovery
 from kafka_patterns.server.dispatcher import Dispatcher
 from kafka_patterns.server.group import GroupDecisions
 from kafka_patterns.server.health import ServerHealth
+from kafka_patterns.server.intake import Intake
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
-from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.ledger import Ledger
 from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
 from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.reply_address import default_allow_reply_topic
-from kafka_patterns.server.routes import Route, Routes
+from kafka_patterns.server.routes import Routes
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.server.workers import WorkerPool
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import Room, Transport, Unsupported
+from kafka_patterns.transport.base import Transport, Unsupported
 
 __all__ = ["Engine"]
 
@@ -59,8 +59,6 @@ _ANSWER_SECONDS = 5.0
 
 class Engine:
     """Everything that runs between ``start`` and ``stop`` of one server.
-
-    It is also the fetcher's sink: what is read goes into the lanes.
 
     :param set_status: told of every change.
     :param fatal: told of an error after which the server must stop.
@@ -102,9 +100,19 @@ class Engine:
             set_aside=self._set_aside,
             take_back=self._take_back,
         )
+        intake = Intake(
+            routes,
+            self._ledger,
+            self._lanes,
+            self._counters,
+            group_id=group_id,
+            ordering=run.ordering,
+            skip=self._skip,
+            end_epochs=self._end_epochs,
+        )
         self._fetcher = Fetcher(
             lambda: transport.reader(run.max_in_flight_bytes // 2),
-            self,
+            intake,
             self._admin,
             f"{name}-fetcher",
         )
@@ -340,6 +348,14 @@ class Engine:
     def _flush(self, timeout: float) -> bool:
         return self._producer is None or bool(self._producer.flush(timeout))
 
+    # For parts that are made before those they tell
+
+    def _skip(self, item: WorkItem) -> None:
+        self._books.skip(item)
+
+    def _end_epochs(self, partitions: Collection[TopicPartition]) -> None:
+        self._decisions.end_epochs(partitions)
+
     def _free(self, item: WorkItem) -> None:
         self._books.free(item)
 
@@ -348,57 +364,3 @@ class Engine:
 
     def _take_back(self, items: Iterable[WorkItem]) -> None:
         self._books.take_back(items)
-
-    # RecordSink: the fetcher's thread
-
-    def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
-        return self._ledger.room(token)
-
-    def deliver(
-        self, partition: TopicPartition, token: AssignedPartition, records: list[Record]
-    ) -> None:
-        """Put records into their lanes."""
-        route = self._routes.get(partition.topic)
-        if route is None:
-            return
-        new = self._ledger.accept(token, records)
-        self._counters.add("received", len(new))
-        others = [r for r in new if r.headers and is_for_another_group(r, self._group_id)]
-        if others:
-            self._skip(token, route, others)
-            new = [r for r in new if not is_for_another_group(r, self._group_id)]
-        ordering = route.ordering(self._options.run.ordering)
-        others_pass = ordering != "partition"
-        self._lanes.put(
-            [
-                (_lane_key(token, record, ordering), WorkItem(record, token, route, others_pass))
-                for record in new
-            ]
-        )
-
-    def passed(self, partition: TopicPartition, token: AssignedPartition, offset: int) -> None:
-        self._ledger.passed(token, offset)
-
-    def _skip(self, token: AssignedPartition, route: Route, others: list[Record]) -> None:
-        """Finish what was replayed for other groups."""
-        self._counters.add("replays_of_others", len(others))
-        for record in others:
-            self._books.skip(WorkItem(record, token, route))
-
-    def restarted(
-        self, partition: TopicPartition, token: AssignedPartition, offset: int
-    ) -> AssignedPartition:
-        """Begin a new epoch: an offset finished before says nothing about the new record."""
-        if token.lost:
-            return token
-        self._decisions.end_epochs([partition])
-        return self._ledger.open(partition, OffsetAndMetadata(offset))
-
-
-def _lane_key(token: AssignedPartition, record: Record, ordering: str) -> Any:
-    """The lane of a record; ``None`` for a lane of its own. The epoch is part of it."""
-    if ordering == "partition":
-        return token
-    if ordering == "key" and record.key is not None:
-        return (token, record.key)
-    return None

@@ -23,8 +23,8 @@ from kafka_patterns.errors import CommitFailed
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.commits import Committer
-from kafka_patterns.server.engine import _lane_key
 from kafka_patterns.server.group import GroupDecisions
+from kafka_patterns.server.intake import lane_key
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.offsets import OffsetTracker
@@ -190,7 +190,7 @@ class Server:
                 ]
                 or token.tracker.position > token.committed.offset
             )
-            self.lanes.put((_lane_key(token, r, "key"), WorkItem(r, token, NO_ROUTE)) for r in new)
+            self.lanes.put((lane_key(token, r, "key"), WorkItem(r, token, NO_ROUTE)) for r in new)
             self.reading.positions[partition] = (token, found[-1].offset + 1)
 
     def take(self) -> WorkItem | None:
@@ -213,12 +213,12 @@ class Server:
             return item
 
     def _check_order(self, item: WorkItem) -> None:
-        lane = _lane_key(item.assigned, item.record, "key")
+        lane = lane_key(item.assigned, item.record, "key")
         finished = self.finished[item.assigned]
         assert item.record.offset not in finished, "it ran before in this epoch"
         if item.record.key is None:
             return
-        assert lane not in [_lane_key(r.assigned, r.record, "key") for r in self.running]
+        assert lane not in [lane_key(r.assigned, r.record, "key") for r in self.running]
         later = [
             r.offset
             for r in self.world.log[item.assigned.partition]

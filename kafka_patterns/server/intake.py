@@ -1,0 +1,102 @@
+"""What was read, on its way into the lanes: the fetcher's sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.failures.replay_message import is_for_another_group
+from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.lanes import Lanes
+from kafka_patterns.server.ledger import AssignedPartition, Ledger
+from kafka_patterns.server.marks import Ordering
+from kafka_patterns.server.routes import Route, Routes
+from kafka_patterns.server.work import WorkItem
+from kafka_patterns.transport.base import Room
+
+__all__ = ["Intake", "lane_key"]
+
+
+class Intake:
+    """Takes what the books have room for. Called in the fetcher's thread; never blocks.
+
+    :param ordering: ``run.ordering``, for handlers that do not choose.
+    :param skip: finishes an item that is for nobody here.
+    :param end_epochs: drops what is held of partitions whose offsets begin to mean something else.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        ledger: Ledger,
+        lanes: Lanes[WorkItem],
+        counters: Counters,
+        *,
+        group_id: str,
+        ordering: Ordering | None,
+        skip: Callable[[WorkItem], object],
+        end_epochs: Callable[[Collection[TopicPartition]], object],
+    ) -> None:
+        self._routes = routes
+        self._ledger = ledger
+        self._lanes = lanes
+        self._counters = counters
+        self._group_id = group_id
+        self._ordering = ordering
+        self._skip_item = skip
+        self._end_epochs = end_epochs
+
+    def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
+        """What the books have room for."""
+        return self._ledger.room(token)
+
+    def deliver(
+        self, partition: TopicPartition, token: AssignedPartition, records: list[Record]
+    ) -> None:
+        """Put records into their lanes."""
+        route = self._routes.get(partition.topic)
+        if route is None:
+            return
+        new = self._ledger.accept(token, records)
+        self._counters.add("received", len(new))
+        others = [r for r in new if r.headers and is_for_another_group(r, self._group_id)]
+        if others:
+            self._skip(token, route, others)
+            new = [r for r in new if not is_for_another_group(r, self._group_id)]
+        ordering = route.ordering(self._ordering)
+        others_pass = ordering != "partition"
+        self._lanes.put(
+            [
+                (lane_key(token, record, ordering), WorkItem(record, token, route, others_pass))
+                for record in new
+            ]
+        )
+
+    def _skip(self, token: AssignedPartition, route: Route, others: list[Record]) -> None:
+        """Finish what was replayed for other groups."""
+        self._counters.add("replays_of_others", len(others))
+        for record in others:
+            self._skip_item(WorkItem(record, token, route))
+
+    def passed(self, partition: TopicPartition, token: AssignedPartition, offset: int) -> None:
+        """Tell the books of a hole."""
+        self._ledger.passed(token, offset)
+
+    def restarted(
+        self, partition: TopicPartition, token: AssignedPartition, offset: int
+    ) -> AssignedPartition:
+        """Begin a new epoch: an offset finished before says nothing about the new record."""
+        if token.lost:
+            return token
+        self._end_epochs([partition])
+        return self._ledger.open(partition, OffsetAndMetadata(offset))
+
+
+def lane_key(token: AssignedPartition, record: Record, ordering: str) -> Any:
+    """The lane of a record; ``None`` for a lane of its own. The epoch is part of it."""
+    if ordering == "partition":
+        return token
+    if ordering == "key" and record.key is not None:
+        return (token, record.key)
+    return None
