@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 from uuid import UUID
 
 from cattrs import Converter, transform_error
@@ -21,7 +21,18 @@ from kafka_patterns.serialization.strict_hooks import Hook, register_scalars, ty
 from kafka_patterns.serialization.typed_dict_hooks import register_typed_dicts
 from kafka_patterns.serialization.union_hooks import register_unions
 
-__all__ = ["check_annotation", "make_converter", "structure", "structure_body", "unstructure"]
+__all__ = [
+    "BodyReader",
+    "body_reader",
+    "check_annotation",
+    "make_converter",
+    "structure",
+    "structure_body",
+    "unstructure",
+]
+
+BodyReader = Callable[[bytes | None, Any], Any]
+"""Given the raw body of a record and what the deserializer made of it, returns the payload."""
 
 _MAX_PROBLEMS = 5
 _TYPES_WITH_FORM = (
@@ -100,7 +111,10 @@ def structure(value: Any, annotation: Any, *, converter: Converter | None = None
     :raises ConfigurationError: if no value can be read as *annotation*.
     """
     hook = _hook(annotation, converter)
-    return _attempt(lambda: hook(value, annotation), annotation)
+    try:
+        return hook(value, annotation)
+    except Exception as error:  # noqa: BLE001  hooks may raise anything
+        _refuse(error, annotation)
 
 
 def check_annotation(annotation: Any, *, converter: Converter | None = None) -> None:
@@ -133,16 +147,32 @@ def structure_body(
     """
     if annotation is None:
         return parsed
+    return body_reader(annotation, converter=converter)(record_value, parsed)
+
+
+def body_reader(annotation: Any, *, converter: Converter | None = None) -> BodyReader:
+    """Return :func:`structure_body` for one *annotation*, which is looked at once."""
     annotation = _bare(annotation)
     if _takes_parsed(annotation):
-        return parsed
+        return _as_parsed
     raw_kind = _raw_kind(annotation)
     if raw_kind is not None:
-        return _raw_body(record_value, raw_kind, annotation)
-    hook = _hook(annotation, converter)
-    if isinstance(parsed, str):
-        return _attempt(lambda: structure_text(parsed, annotation, hook), annotation)
-    return _attempt(lambda: hook(parsed, annotation), annotation)
+        return lambda record_value, _: _raw_body(record_value, raw_kind, annotation)
+
+    def read(_: bytes | None, parsed: Any) -> Any:
+        hook = _hook(annotation, converter)
+        try:
+            if isinstance(parsed, str):
+                return structure_text(parsed, annotation, hook)
+            return hook(parsed, annotation)
+        except Exception as error:  # noqa: BLE001  hooks may raise anything
+            _refuse(error, annotation)
+
+    return read
+
+
+def _as_parsed(_: bytes | None, parsed: Any) -> Any:
+    return parsed
 
 
 def _bare(annotation: Any) -> Any:
@@ -194,19 +224,16 @@ def _hook(annotation: Any, converter: Converter | None) -> Hook:
         ) from error
 
 
-def _attempt(read: Callable[[], Any], annotation: Any) -> Any:
+def _refuse(error: Exception, annotation: Any) -> NoReturn:
+    if isinstance(error, PayloadError):
+        raise error
+    what = f"the payload is not a valid {type_text(annotation)}"
     try:
-        return read()
-    except PayloadError:
-        raise
-    except Exception as error:
-        what = f"the payload is not a valid {type_text(annotation)}"
-        try:
-            problems = transform_error(error, format_exception=_problem_text)
-        except RecursionError:
-            # The chain of an error that is nested so deeply could not be printed.
-            raise PayloadError(f"{what}: it is nested too deeply") from None
-        raise PayloadError(f"{what}: {_joined(problems)}") from error
+        problems = transform_error(error, format_exception=_problem_text)
+    except RecursionError:
+        # The chain of an error that is nested so deeply could not be printed.
+        raise PayloadError(f"{what}: it is nested too deeply") from None
+    raise PayloadError(f"{what}: {_joined(problems)}") from error
 
 
 def _joined(problems: list[str]) -> str:

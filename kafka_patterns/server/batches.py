@@ -12,7 +12,7 @@ from kafka_patterns.errors import BatchItemFailed, PayloadError
 from kafka_patterns.failures.policy import RetryAfter
 from kafka_patterns.server.deferral import as_deferred, join_outcomes
 from kafka_patterns.server.dispatcher import Dispatcher, exhaust
-from kafka_patterns.server.handlers import Handler, element_annotation
+from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Invocation, InvocationMaker
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
 from kafka_patterns.server.recovery import Recovery
@@ -52,7 +52,6 @@ class BatchDispatcher:
             left = [item for item in parting if handler in item.letters]
             buried = [as_deferred(self._recovery.bury(item, handler)) for item in left]
             return BatchOutcome(0, join_outcomes(buried, Finished()), len(parting))
-        annotation = element_annotation(handler)
         invocations: list[Invocation] = []
         payloads: list[Any] = []
         for item in items:
@@ -61,7 +60,7 @@ class BatchDispatcher:
                 item, handler, self._dispatcher.conclude_event, expects_reply=False
             )
             try:
-                payloads.append(invocation.payload(annotation))
+                payloads.append(invocation.payload())
             except PayloadError as error:
                 if invocations:
                     item.attempt -= 1

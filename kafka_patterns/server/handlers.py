@@ -13,12 +13,12 @@ import attrs
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
-from kafka_patterns.server.binding import Binding, bind
+from kafka_patterns.serialization.typed import BodyReader, body_reader
+from kafka_patterns.server.binding import Binding, bind, function_name
 from kafka_patterns.server.marks import HandlerMark, marks_of
 
 __all__ = [
     "Handler",
-    "element_annotation",
     "handlers_of_controller",
     "handlers_of_module",
     "make_handler",
@@ -29,12 +29,14 @@ __all__ = [
 class Handler:
     """A marked function with everything needed to call it.
 
+    :param read_body: makes of a record's body what the function takes; of a batch, one of many.
     :param owner: the controller it is a method of.
     """
 
     mark: HandlerMark
     function: Callable[..., Any]
     binding: Binding
+    read_body: BodyReader
     owner: Any = None
 
     @property
@@ -49,7 +51,7 @@ class Handler:
     @property
     def name(self) -> str:
         """The function's name, for logs and errors."""
-        return getattr(self.function, "__qualname__", repr(self.function))
+        return function_name(self.function)
 
 
 def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
@@ -57,23 +59,20 @@ def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = N
 
     :raises ConfigurationError: if its signature fits no handler, or one for batches is idempotent.
     """
-    handler = Handler(mark, function, bind(function), owner)
+    binding = bind(function)
+    annotation = binding.annotation
     if mark.batch is not None:
-        element_annotation(handler)
+        annotation = _element(annotation, function_name(function))
         if is_idempotent(function):
             raise ConfigurationError(
-                f"batch handler {handler.name}: @idempotent keeps one reply for one message; "
+                f"batch handler {function_name(function)}: @idempotent keeps one reply for one message; "
                 "leave it or batch= out"
             )
-    return handler
+    return Handler(mark, function, binding, body_reader(annotation), owner)
 
 
-def element_annotation(handler: Handler) -> Any:
-    """What each payload of a batch is structured as.
-
-    :raises ConfigurationError: if the handler's payload is annotated as anything but a list.
-    """
-    annotation = handler.binding.annotation
+def _element(annotation: Any, name: str) -> Any:
+    """What each payload of a batch is structured as, if the whole is annotated as a list."""
     if annotation is None or annotation is list:
         return None
     arguments = typing.get_args(annotation)
@@ -81,7 +80,7 @@ def element_annotation(handler: Handler) -> Any:
     if isinstance(origin, type) and issubclass(list, origin) and len(arguments) == 1:
         return arguments[0]
     raise ConfigurationError(
-        f"batch handler {handler.name}: its payload is annotated {annotation!r}, but it gets a "
+        f"batch handler {name}: its payload is annotated {annotation!r}, but it gets a "
         "list: write list[...]"
     )
 

@@ -18,7 +18,6 @@ from kafka_patterns.message import IncomingMessage, Record
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.serialization.incoming import incoming_message
 from kafka_patterns.serialization.registry import Serialization
-from kafka_patterns.serialization.typed import structure_body
 from kafka_patterns.server.context import KafkaContext
 from kafka_patterns.server.deferral import Acknowledgement
 from kafka_patterns.server.handlers import Handler
@@ -185,8 +184,7 @@ class Invocation:
 
         :raises PayloadError: if the payload cannot be read, or is not what it asks for.
         """
-        payload = self.payload(self.handler.binding.annotation)
-        return self.call_with(payload, self.context)
+        return self.call_with(self.payload(), self.context)
 
     def call_with(self, payload: Any, context: KafkaContext) -> Any:
         """Call the handler's function."""
@@ -204,15 +202,15 @@ class Invocation:
             return Cause.UNREADABLE
         return Cause.WRONG_CALL if error is self.wrong_call else Cause.HANDLER
 
-    def payload(self, annotation: Any) -> Any:
-        """The payload as *annotation* asks.
+    def payload(self) -> Any:
+        """The payload, or one of a batch, as the handler's annotation asks.
 
         :raises PayloadError: if it cannot be read, or is not what is asked for.
         """
         if self.poison is not None:
             raise self.poison
         try:
-            return structure_body(self.item.record.value, self.value, annotation)
+            return self.handler.read_body(self.item.record.value, self.value)
         except PayloadError as error:
             self.poison = error
             raise
