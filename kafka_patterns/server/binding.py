@@ -13,7 +13,7 @@ import attrs
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.server.context import KafkaContext
 
-__all__ = ["Binding", "bind", "function_name"]
+__all__ = ["Binding", "bind", "name_of"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _STAR = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -58,9 +58,7 @@ def bind(function: Callable[..., Any]) -> Binding:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"{function_name(function)} cannot be a handler: {error}"
-        ) from error
+        raise ConfigurationError(f"{name_of(function)} cannot be a handler: {error}") from error
     function, filled = _without_partials(function)
     parameters = [p for p in signature.parameters.values() if p.name not in filled]
     hints = _hints(function)
@@ -69,20 +67,20 @@ def bind(function: Callable[..., Any]) -> Binding:
     payload = others[0] if others else None
     if payload is None and any(p.kind in _STAR for p in parameters):
         raise ConfigurationError(
-            f"handler {function_name(function)}: '*' parameters do not tell what it takes, nor as which "
+            f"handler {name_of(function)}: '*' parameters do not tell what it takes, nor as which "
             "type; name the payload. If this is the inner function of a decorator, put "
             "@functools.wraps on it, which shows the signature of the handler inside"
         )
     for parameter in others[1:]:
         if parameter.default is inspect.Parameter.empty:
             raise ConfigurationError(
-                f"handler {function_name(function)}: parameter {parameter.name!r} cannot be filled; a "
+                f"handler {name_of(function)}: parameter {parameter.name!r} cannot be filled; a "
                 "handler takes the payload and, named 'context' or annotated KafkaContext, the "
                 "context"
             )
     if context is not None and context.kind is inspect.Parameter.POSITIONAL_ONLY:
         raise ConfigurationError(
-            f"handler {function_name(function)}: the context parameter {context.name!r} must not be "
+            f"handler {name_of(function)}: the context parameter {context.name!r} must not be "
             "positional-only"
         )
     return Binding(
@@ -110,7 +108,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(inspect.unwrap(target), include_extras=True)
     except Exception as error:
         raise ConfigurationError(
-            f"handler {function_name(function)}: an annotation cannot be resolved: {error}. Types of "
+            f"handler {name_of(function)}: an annotation cannot be resolved: {error}. Types of "
             "handlers must be importable at module level"
         ) from error
 
@@ -124,6 +122,6 @@ def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
     return parameter.name == "context"
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
     """What logs and errors call a handler."""
     return getattr(function, "__qualname__", repr(function))

@@ -14,7 +14,7 @@ from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
 from kafka_patterns.serialization.typed import BodyReader, body_reader
-from kafka_patterns.server.binding import Binding, bind, function_name
+from kafka_patterns.server.binding import Binding, bind, name_of
 from kafka_patterns.server.marks import HandlerMark, marks_of
 
 __all__ = [
@@ -51,7 +51,7 @@ class Handler:
     @property
     def name(self) -> str:
         """The function's name, for logs and errors."""
-        return function_name(self.function)
+        return name_of(self.function)
 
 
 def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
@@ -62,10 +62,10 @@ def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = N
     binding = bind(function)
     annotation = binding.annotation
     if mark.batch is not None:
-        annotation = _element(annotation, function_name(function))
+        annotation = _element(annotation, name_of(function))
         if is_idempotent(function):
             raise ConfigurationError(
-                f"batch handler {function_name(function)}: @idempotent keeps one reply for one message; "
+                f"batch handler {name_of(function)}: @idempotent keeps one reply for one message; "
                 "leave it or batch= out"
             )
     return Handler(mark, function, binding, body_reader(annotation), owner)
