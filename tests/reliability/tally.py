@@ -13,7 +13,7 @@ from kafka_patterns import KafkaPatternsError, RequestTimeout
 __all__ = ["Answer", "Tally"]
 
 _KEPT_EXAMPLES = 5
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 3.0
 """By so much a request may end after its timeout on a busy machine."""
 
 
