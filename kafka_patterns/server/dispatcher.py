@@ -208,7 +208,7 @@ def _send_values(result: Any, replies: Replies | NoReplies) -> Any:
 
 def exhaust(result: Any) -> Any:
     """A generator handler runs only while somebody asks for its values."""
-    if isinstance(result, Iterator):
+    if result is not None and isinstance(result, Iterator):  # asking an ABC takes its time
         for _ in result:
             pass
     return result

@@ -25,7 +25,10 @@ def switch_off_metrics(owner: Any) -> None:
     metrics.sensor = make_idle_sensor  # those of a topic are made when it is used first
     for sensor in list(metrics._sensors.values()):
         sensor.record = _ignore
+    sender = getattr(owner, "_sender", None)  # a producer's
+    if sender is not None:
+        sender._sensors.update_produce_request_metrics = _ignore  # looks for a dozen of sensors
 
 
-def _ignore(value: float = 1.0, time_ms: float | None = None) -> None:
-    """In the place of a sensor's ``record``."""
+def _ignore(*_: Any) -> None:
+    """In the place of what records."""
