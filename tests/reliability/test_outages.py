@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from tests.reliability.commits import is_in_sync
 from tests.reliability.journal import STARTED
 from tests.reliability.replies import read_replies, request_headers
+from tests.reliability.scenario import Scenario
 from tests.support.kafka_server import KafkaCluster
 from tests.support.waiting import eventually
 
@@ -97,7 +98,7 @@ def test_replies_survive_kills_of_the_broker(make_scenario, kafka, scale):
     worker = scenario.start_worker(seconds=(0.0, 0.02), replies=True)
     asked = 0
     for _ in range(3):
-        started_before = scenario.journal.count(STARTED)
+        started = scenario.journal.count(STARTED)
         for _ in range(300):
             scenario.load.request(request_headers(reply_topic, asked), reply_bytes=100)
             asked += 1
@@ -105,7 +106,7 @@ def test_replies_survive_kills_of_the_broker(make_scenario, kafka, scale):
         scenario.load.request(request_headers(reply_topic, asked), reply_bytes=too_large)
         asked += 1
         # Not until one is seen running: a quick worker may be through with all of them.
-        eventually(lambda before=started_before: scenario.journal.count(STARTED) > before, 60.0)
+        wait_for_starts(scenario, started + 1)
         began = time.monotonic()
         kafka.kill()
         kafka.start()
@@ -121,3 +122,7 @@ def test_replies_survive_kills_of_the_broker(make_scenario, kafka, scale):
     assert answered | refused.keys() == set(range(asked))
     assert sorted(refused) == [300, 601, 902]
     assert all(b"MessageSizeTooLargeError" in error for error in refused.values())
+
+
+def wait_for_starts(scenario: Scenario, count: int) -> None:
+    eventually(lambda: scenario.journal.count(STARTED) >= count, 60.0, describe=f"{count} starts")
