@@ -11,18 +11,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
-from typing import Any, Protocol
-
-import attrs
+from typing import Any
 
 from kafka_patterns.backoff import ExponentialBackoff
+from kafka_patterns.consuming.positions import Positions
+from kafka_patterns.consuming.sink import RecordSink
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.transport.base import (
-    EARLIEST,
     Admin,
     Interrupted,
     OffsetOutOfRange,
@@ -31,52 +30,13 @@ from kafka_patterns.transport.base import (
     Room,
 )
 
-__all__ = ["Fetcher", "RecordSink"]
+__all__ = ["Fetcher"]
 
 logger = logging.getLogger("kafka_patterns.fetcher")
 
 _POLL_SECONDS = 0.5
 _ERROR_BACKOFF = ExponentialBackoff(0.1, 2.0)
-_LOOKUP_BACKOFF_SECONDS = 0.2
-_LOOKUP_SECONDS = 2.0
 _UNWRAP_SECONDS = 2.0
-
-
-class RecordSink(Protocol):
-    """Where fetched records go. Called in the fetcher's thread; must not block."""
-
-    def room(self, partition: TopicPartition, token: Any) -> Room:
-        """How much of *partition* :meth:`deliver` would take now.
-
-        Whoever said that there is none calls :meth:`Fetcher.wake` when there is some.
-
-        :param token: what :meth:`Fetcher.assign` was given with this partition.
-        """
-        ...
-
-    def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> None:
-        """Take records, in order; no more than there was room for."""
-        ...
-
-    def passed(self, partition: TopicPartition, token: Any, offset: int) -> None:
-        """Between the last delivered record and *offset* there is none."""
-        ...
-
-    def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
-        """*partition* is read from *offset* on: it was sought, or the position left the log.
-
-        The offsets may count other records than before: a topic may have been made anew.
-
-        :returns: the token from now on.
-        """
-        ...
-
-
-@attrs.define(eq=False)
-class _Assigned:
-    token: Any
-    next_offset: int
-    unpositioned_until: float | None = None
 
 
 class Fetcher:
@@ -99,16 +59,14 @@ class Fetcher:
         *,
         reread_seconds: float | None = None,
     ) -> None:
-        self._reread_seconds = reread_seconds
         self._make_reader = make_reader
         self._sink = sink
-        self._admin = admin
+        self._positions = Positions(sink, admin, self._reader_now, reread_seconds)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._commands: deque[Callable[[], object]] = deque()  # append and popleft are atomic
         self._news = threading.Event()
         self._stop_requested = threading.Event()
         self._polling = False
-        self._assigned: dict[TopicPartition, _Assigned] = {}  # this thread's alone
         self._paused: set[TopicPartition] = set()
         self._reader: Reader | None = None
         self._errors = 0  # since the last poll that went well
@@ -133,7 +91,7 @@ class Fetcher:
         """
 
         def command() -> None:
-            self._assigned[partition] = _Assigned(token, offset)
+            self._positions.open(partition, offset, token)
             try:
                 self._reader_now().assign(partition, offset)
             except Exception:
@@ -149,7 +107,7 @@ class Fetcher:
 
         def command() -> None:
             self._paused.discard(partition)
-            if self._assigned.pop(partition, None) is not None:
+            if self._positions.close(partition):
                 self._reader_now().unassign([partition])
 
         self._submit(command)
@@ -162,7 +120,7 @@ class Fetcher:
         """From any thread: deliver nothing of *partition*, if assigned, until :meth:`resume`."""
 
         def command() -> None:
-            if partition in self._assigned:
+            if partition in self._positions:
                 self._paused.add(partition)
 
         self._submit(command)
@@ -173,15 +131,7 @@ class Fetcher:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """From any thread: read *partition* on from *offset*."""
-
-        def command() -> None:
-            assigned = self._assigned.get(partition)
-            if assigned is not None:
-                assigned.token = self._sink.restarted(partition, assigned.token, offset)
-                assigned.next_offset = offset
-                self._reader_now().seek(partition, offset)
-
-        self._submit(command)
+        self._submit(lambda: self._positions.seek(partition, offset))
 
     def wake(self) -> None:
         """From any thread: the sink may take more than before."""
@@ -249,19 +199,19 @@ class Fetcher:
 
     def _step(self) -> None:
         self._run_commands()
-        self._find_lost_positions()
-        if any(self._room(partition).records for partition in self._assigned):
+        self._positions.find_lost()
+        if any(self._room(partition).records for partition in self._positions):
             self._poll()
         else:
             self._wait_for_news()
 
     def _room(self, partition: TopicPartition) -> Room:
-        assigned = self._assigned.get(partition)
-        if assigned is None or assigned.unpositioned_until is not None:
+        position = self._positions.get(partition)
+        if position is None or position.unknown_until is not None:
             return Room(0, 0)
         if partition in self._paused:
             return Room(0, 0)
-        return self._sink.room(partition, assigned.token)
+        return self._sink.room(partition, position.token)
 
     def _run_commands(self) -> None:
         while self._commands:
@@ -282,10 +232,10 @@ class Fetcher:
             timeout = 0.0 if self._commands or self._stop_requested.is_set() else _POLL_SECONDS
             fetched = reader.poll(timeout, self._room)
         except OffsetOutOfRange as error:
-            self._lose_positions(error.positions)
+            self._positions.lose(error.positions)
             return
         except PartitionsReappeared as error:
-            self._read_again(error.unknown_since)
+            self._positions.read_again(error.unknown_since)
             return
         finally:
             self._polling = False
@@ -297,77 +247,22 @@ class Fetcher:
         self._errors = 0
 
     def _deliver(self, partition: TopicPartition, records: list[Record]) -> None:
-        assigned = self._assigned.get(partition)
-        if assigned is None:
+        position = self._positions.get(partition)
+        if position is None:
             return
-        self._sink.deliver(partition, assigned.token, records)
-        assigned.next_offset = records[-1].offset + 1
+        self._sink.deliver(partition, position.token, records)
+        position.next_offset = records[-1].offset + 1
 
     def _pass(self, partition: TopicPartition, offset: int) -> None:
-        assigned = self._assigned.get(partition)
-        if assigned is not None and offset > assigned.next_offset:
-            assigned.next_offset = offset
-            self._sink.passed(partition, assigned.token, offset)
-
-    def _lose_positions(self, positions: Mapping[TopicPartition, int]) -> None:
-        reader = self._reader_now()
-        for partition, offset in positions.items():
-            logger.warning(
-                "%s: offset %d is not in the log any more, going on at its beginning",
-                partition,
-                offset,
-            )
-            assigned = self._assigned.get(partition)
-            if assigned is not None:
-                reader.unassign([partition])
-                assigned.unpositioned_until = time.monotonic()
-
-    def _read_again(self, unknown_since: Mapping[TopicPartition, float]) -> None:
-        """What was written since *unknown_since*: a position says nothing about another log.
-
-        Of a log that is the same after all, this reads a little twice.
-        """
-        if self._reread_seconds is None:
-            return
-        timestamps = {
-            partition: int((since - self._reread_seconds) * 1000)
-            for partition, since in unknown_since.items()
-        }
-        for partition, offset in self._admin.offsets(timestamps, _LOOKUP_SECONDS).items():
-            assigned = self._assigned.get(partition)
-            if assigned is not None and offset < assigned.next_offset:
-                logger.info("%s was unknown for a while, reading from offset %d", partition, offset)
-                assigned.next_offset = offset
-                assigned.token = self._sink.restarted(partition, assigned.token, offset)
-                self._reader_now().seek(partition, offset)
-
-    def _find_lost_positions(self) -> None:
-        now = time.monotonic()
-        lost = {
-            partition: EARLIEST
-            for partition, assigned in self._assigned.items()
-            if assigned.unpositioned_until is not None and assigned.unpositioned_until <= now
-        }
-        if not lost:
-            return
-        found = self._admin.offsets(lost, _LOOKUP_SECONDS)
-        for partition in lost:
-            assigned = self._assigned[partition]
-            offset = found.get(partition)
-            if offset is None:
-                assigned.unpositioned_until = time.monotonic() + _LOOKUP_BACKOFF_SECONDS
-            else:
-                assigned.unpositioned_until = None
-                assigned.next_offset = offset
-                assigned.token = self._sink.restarted(partition, assigned.token, offset)
-                self._reader_now().assign(partition, offset)
+        position = self._positions.get(partition)
+        if position is not None and offset > position.next_offset:
+            position.next_offset = offset
+            self._sink.passed(partition, position.token, offset)
 
     def _reader_now(self) -> Reader:
         if self._reader is None:
             reader = self._make_reader()
-            for partition, assigned in self._assigned.items():
-                if assigned.unpositioned_until is None:
-                    reader.assign(partition, assigned.next_offset)
+            self._positions.hand_to(reader)
             self._reader = reader
         if self._stop_requested.is_set():
             raise Interrupted

@@ -1,15 +1,16 @@
-"""Finding the topics that regular expressions match, now and later."""
+"""The topics a server reads: what it names, and what its regular expressions match."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
+from kafka_patterns.consuming.topics import find_topics
 from kafka_patterns.errors import TransportError
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.routes import Routes
-from kafka_patterns.transport.base import Admin
+from kafka_patterns.transport.base import Admin, Unsupported
 from kafka_patterns.transport.group import Member
 
 __all__ = ["Discovery"]
@@ -18,6 +19,7 @@ logger = logging.getLogger("kafka_patterns.discovery")
 
 _INTERVAL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
+_PATIENCE_SECONDS = 3.0
 
 
 class Discovery:
@@ -35,16 +37,44 @@ class Discovery:
         """What is subscribed to now."""
         return sorted(self._subscribed)
 
-    def look_first(self) -> None:
+    def look_first(
+        self, retry_topics: Mapping[str, str], wait: Callable[[float], object] = time.sleep
+    ) -> None:
         """Before the group is joined: what exists already is no new topic.
 
+        What is made after this is read from its beginning, whatever the option.
+
+        :param retry_topics: those to create, each with the topic it belongs to.
+        :param wait: waits that many seconds, or less.
         :raises TransportError: if no broker answers.
         """
+        self._create_topics(retry_topics)
+        existing, missing = find_topics(self._admin, self._routes.topics, _PATIENCE_SECONDS, wait)
+        self._assignments.existed(existing)
+        if missing:
+            logger.warning(
+                "these topics do not exist and the broker does not create them: %s; they are "
+                "read from their beginning once they do",
+                ", ".join(sorted(missing)),
+            )
         if self._routes.has_expressions:
-            existing = self._admin.topics(_ANSWER_SECONDS)
-            self._subscribed = self._routes.wanted(existing)
-            matched = self._subscribed.difference(self._routes.topics)
-            self._assignments.existed({topic: existing[topic] for topic in matched})
+            self._match_first()
+
+    def _create_topics(self, retry_topics: Mapping[str, str]) -> None:
+        """Create retry topics with as many partitions as the topics they belong to have."""
+        for topic, first in retry_topics.items():
+            # To ask for a missing topic is to let the broker create it, with as many as it likes.
+            partitions = self._admin.partitions(first, _ANSWER_SECONDS) or (0,)
+            try:
+                self._admin.create_topic(topic, len(partitions), None, _ANSWER_SECONDS)
+            except (TransportError, Unsupported) as error:
+                logger.warning("%s; it may still be created when it is asked for", error)
+
+    def _match_first(self) -> None:
+        existing = self._admin.topics(_ANSWER_SECONDS)
+        self._subscribed = self._routes.wanted(existing)
+        matched = self._subscribed.difference(self._routes.topics)
+        self._assignments.existed({topic: existing[topic] for topic in matched})
 
     def look_again(self, member: Member) -> None:
         """In the membership's thread, now and then: subscribe to what came, from its beginning."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from kafka_patterns.backoff import ExponentialBackoff
@@ -17,8 +17,6 @@ from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
-from kafka_patterns.consuming.topics import find_topics
-from kafka_patterns.errors import TransportError
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.middleware.chain import MiddlewareChain
@@ -46,15 +44,13 @@ from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.server.workers import WorkerPool
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.base import Transport, Unsupported
+from kafka_patterns.transport.base import Transport
 
 __all__ = ["Engine"]
 
 logger = logging.getLogger("kafka_patterns.server")
 
-_TOPIC_PATIENCE_SECONDS = 3.0
 _CLOSE_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
 
 
 class Engine:
@@ -172,8 +168,7 @@ class Engine:
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
         """
         self._admin.check_connection(self._options.client.connection_timeout_ms / 1000)
-        self._find_topics()
-        self._discovery.look_first()
+        self._discovery.look_first(self._retry_topics, self._stopping.wait)
         self._producer = self._transport.producer()
         send_timeout = self._options.send.timeout_ms / 1000
         self.consumer_driver = ConsumerDriver(self._membership, self._fetcher)
@@ -250,30 +245,6 @@ class Engine:
             reply_settled=self._books.release,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )
-
-    def _find_topics(self) -> None:
-        """What is made after this is read from its beginning, whatever the option."""
-        self._create_topics(self._retry_topics)
-        existing, missing = find_topics(
-            self._admin, self._routes.topics, _TOPIC_PATIENCE_SECONDS, self._stopping.wait
-        )
-        self._assignments.existed(existing)
-        if missing:
-            logger.warning(
-                "these topics do not exist and the broker does not create them: %s; they are "
-                "read from their beginning once they do",
-                ", ".join(sorted(missing)),
-            )
-
-    def _create_topics(self, retry_topics: Mapping[str, str]) -> None:
-        """Create retry topics with as many partitions as the topics they belong to have."""
-        for topic, first in retry_topics.items():
-            # To ask for a missing topic is to let the broker create it, with as many as it likes.
-            partitions = self._admin.partitions(first, _ANSWER_SECONDS) or (0,)
-            try:
-                self._admin.create_topic(topic, len(partitions), None, _ANSWER_SECONDS)
-            except (TransportError, Unsupported) as error:
-                logger.warning("%s; it may still be created when it is asked for", error)
 
     def stop(self, timeout: float) -> bool:
         """Drain: no more reading, running handlers finish, replies go out, commit, leave.

@@ -1,0 +1,144 @@
+"""From where partitions are read on, when their log is not what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pytest
+
+from kafka_patterns.consuming.positions import Positions
+from kafka_patterns.message import TopicPartition
+
+ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
+
+
+class FakeReader:
+    """As strict as the base: only what is assigned can be sought."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[TopicPartition, int] = {}
+
+    def assign(self, partition: TopicPartition, offset: int) -> None:
+        self.offsets[partition] = offset
+
+    def unassign(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in partitions:
+            del self.offsets[partition]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        assert partition in self.offsets
+        self.offsets[partition] = offset
+
+
+class FakeAdmin:
+    """Answers with what it is told to know."""
+
+    def __init__(self) -> None:
+        self.known: dict[TopicPartition, int] = {}
+        self.asked: list[Mapping[TopicPartition, int]] = []
+
+    def offsets(
+        self, timestamps: Mapping[TopicPartition, int], timeout: float
+    ) -> Mapping[TopicPartition, int]:
+        self.asked.append(timestamps)
+        return {tp: self.known[tp] for tp in timestamps if tp in self.known}
+
+
+class FakeSink:
+    """Gives a new token each time."""
+
+    def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
+        return (token, offset)
+
+
+@pytest.fixture
+def reader() -> FakeReader:
+    return FakeReader()
+
+
+@pytest.fixture
+def admin() -> FakeAdmin:
+    return FakeAdmin()
+
+
+@pytest.fixture
+def positions(reader: FakeReader, admin: FakeAdmin) -> Positions:
+    sink: Any = FakeSink()
+    given_admin: Any = admin
+    given_reader: Any = reader
+    made = Positions(sink, given_admin, lambda: given_reader, reread_seconds=60.0)
+    made.open(ZERO, 10, "first")
+    made.hand_to(given_reader)
+    return made
+
+
+def test_lost_position_goes_on_at_the_beginning(positions, reader, admin) -> None:
+    admin.known = {ZERO: 7}
+
+    positions.lose({ZERO: 10})
+    assert reader.offsets == {}
+    positions.find_lost()
+
+    assert reader.offsets == {ZERO: 7}
+    assert positions.get(ZERO).token == ("first", 7)
+
+
+def test_lost_position_that_nobody_knows_the_beginning_of_is_not_asked_for_all_the_time(
+    positions, reader, admin
+) -> None:
+    positions.lose({ZERO: 10})
+
+    positions.find_lost()
+    positions.find_lost()
+
+    assert len(admin.asked) == 1
+    assert reader.offsets == {}
+
+
+def test_who_seeks_meanwhile_need_not_wait_for_the_beginning(positions, reader, admin) -> None:
+    positions.lose({ZERO: 10})
+    positions.find_lost()
+
+    positions.seek(ZERO, 42)
+    admin.known = {ZERO: 7}
+    positions.find_lost()
+
+    assert reader.offsets == {ZERO: 42}
+
+
+def test_new_reader_goes_on_where_the_last_one_was_except_where_that_is_lost(
+    positions, reader
+) -> None:
+    positions.open(ONE, 3, "other")
+    positions.hand_to(reader)
+    positions.lose({ZERO: 10})
+    another = FakeReader()
+
+    positions.hand_to(another)
+
+    assert another.offsets == {ONE: 3}
+
+
+def test_what_is_not_assigned_is_not_sought(positions, reader) -> None:
+    positions.seek(ONE, 5)
+
+    assert reader.offsets == {ZERO: 10}
+
+
+def test_log_that_was_unknown_is_read_from_a_while_before_that_on(positions, reader, admin) -> None:
+    admin.known = {ZERO: 4}
+
+    positions.read_again({ZERO: 1_000.0})
+
+    assert admin.asked == [{ZERO: 940_000}]
+    assert reader.offsets == {ZERO: 4}
+    assert positions.get(ZERO).next_offset == 4
+
+
+def test_log_that_is_the_same_is_not_skipped_ahead(positions, reader, admin) -> None:
+    admin.known = {ZERO: 11}
+
+    positions.read_again({ZERO: 1_000.0})
+
+    assert reader.offsets == {ZERO: 10}
