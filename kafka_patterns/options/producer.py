@@ -65,7 +65,8 @@ def compression() -> Kind:
 class ProducerOptions:
     """How messages are gathered and sent.
 
-    :param linger_ms: how long a message may wait for others to travel with.
+    :param linger_ms: how long a message may wait for others to travel with; those of
+        several threads wait for each other up to half a millisecond in any case.
     :param batch_size: most bytes of one partition in one batch.
     :param max_request_size: most bytes in one request, and so in one message.
     :param buffer_memory: bytes of messages that may wait to be sent.
@@ -73,8 +74,8 @@ class ProducerOptions:
     :param retries: how often a send is repeated at most that failed on the way; within
         `send.timeout_ms` in any case.
     :param retry_backoff_ms: the wait before a send is repeated.
-    :param max_in_flight_requests_per_connection: requests on their way to one broker; with
-        more than one, a repeated send may arrive behind later ones.
+    :param max_in_flight_requests_per_connection: requests on their way to one broker; of
+        each partition there is never more than one, so that a repeated send is not overtaken.
     :param native: settings of kafka-python for the producer; checked against its names.
     """
 

@@ -17,6 +17,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.message import EncodedMessage
+from kafka_patterns.transport.kafka_python.linger import linger
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 
 __all__ = ["BatchingProducer", "BufferFull"]
@@ -51,11 +52,19 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         # different partitions still share the connection.
         self._sender.config["guarantee_message_order"] = True
         self._sender._can_retry = self._can_retry
+        self._senders: set[int] = set()  # threads; single operations on it are atomic
+        self._run_once = self._sender.run_once
+        self._sender.run_once = self._linger_and_run_once
         self._reenqueue = self._accumulator.reenqueue
         self._accumulator.reenqueue = self._mark_and_reenqueue
         self._untold: list[Callable[[], object]] | None = None  # the I/O thread's alone
         self._abort_expired = self._accumulator.abort_expired_batches
         self._accumulator.abort_expired_batches = self._abort_expired_and_tell
+
+    def _linger_and_run_once(self) -> None:
+        linger(self._senders)
+        self._senders.clear()
+        self._run_once()
 
     def _can_retry(self, batch: Any, error: Any) -> bool:
         return (
@@ -130,6 +139,7 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
             )
         except KafkaTimeoutError as error:
             raise BufferFull from error
+        self._senders.add(threading.get_ident())
         if batch_is_full or new_batch:
             self._sender.wakeup()
         return future
