@@ -1,4 +1,4 @@
-"""One client in many processes: multiprocessing's, and those of a prefork server."""
+"""Many processes: one client in all of them, and a server whose handlers start them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from kafka_patterns import ClientKafkaProxy
 from tests.integration.peers import PATIENCE, Peers
+from tests.integration.wire import Wire
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -103,3 +104,17 @@ def test_workers_of_a_prefork_server_may_fork_again(peers: Peers, start_python, 
             "-m", "tests.integration.programs.prefork", json.dumps(given), name="supervisor"
         )
         assert supervisor.wait(3 * PATIENCE) == 0, supervisor.report()
+
+
+def test_pool_that_a_handler_started_can_be_terminated(peers: Peers, wire: Wire, start_python):
+    topic = peers.topic()
+    given = {"options": peers.options(), "topic": topic}
+    process = start_python("-m", "tests.integration.programs.pool", json.dumps(given))
+    process.wait_for_line("^status connected$", PATIENCE)
+
+    wire.produce(topic, b"work")
+
+    process.wait_for_line("^terminated$", PATIENCE)
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    assert process.lines[-1] == "drained"
