@@ -15,6 +15,7 @@ __all__ = ["Entry", "Journal", "JournalWriter", "Position"]
 
 STARTED = "started"
 FINISHED = "finished"
+FAILED = "failed"
 
 
 class Position(NamedTuple):
@@ -26,7 +27,7 @@ class Position(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A handler started or finished.
+    """A handler started, finished or failed.
 
     :param attempt: 1 for the first delivery to a process.
     :param at: seconds of the monotonic clock, which all processes of a machine share.
@@ -58,6 +59,10 @@ class JournalWriter:
     def finished(self, context: KafkaContext, sequence: int) -> None:
         """It is through."""
         self._write(FINISHED, context, sequence)
+
+    def failed(self, context: KafkaContext, sequence: int) -> None:
+        """It raises, and will be called again."""
+        self._write(FAILED, context, sequence)
 
     def _write(self, event: str, context: KafkaContext, sequence: int) -> None:
         offset = context.message.offset
