@@ -15,11 +15,20 @@ __all__ = ["KafkaNode", "free_port"]
 
 _HOST = "127.0.0.1"
 _PLAINTEXT = "PLAINTEXT"
+_PROXIED = "PROXIED"
 _STOP_TIMEOUT = 30.0
 _FORMAT_TIMEOUT = 60.0
 # Below the range the kernel takes the ports of outgoing connections from, so that nobody
 # sits on a node's port while it is restarted.
 _PORTS = range(20000, 30000)
+
+_PROTOCOLS = ",".join(
+    [
+        f"CONTROLLER:{_PLAINTEXT}",
+        f"{_PROXIED}:{_PLAINTEXT}",
+        *(f"{name}:{name}" for name in (_PLAINTEXT, "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
+    ]
+)
 
 _JAVA_OPTIONS = (
     "-Xms128m",
@@ -47,6 +56,9 @@ def free_port() -> int:
 class KafkaNode:
     """One node of a cluster; its ports and its data outlive a restart.
 
+    A :class:`~tests.support.tcp_proxy.TcpProxy` from ``proxy_port`` to ``proxied_port`` stands
+    between it and the clients that are given the proxy's address.
+
     :param node_id: its id, from 1.
     :param version: of Apache Kafka.
     :param folder: an own folder, for the configuration and the data.
@@ -58,7 +70,11 @@ class KafkaNode:
     ) -> None:
         self.node_id = node_id
         self.port = free_port()
-        self._ports = {_PLAINTEXT: self.port, **{name: free_port() for name in listeners}}
+        self.proxy_port = free_port()
+        self._ports = {
+            name: self.port if name == _PLAINTEXT else free_port()
+            for name in (_PLAINTEXT, _PROXIED, *listeners)
+        }
         self.controller_port = free_port()
         self._class_path = f"{kafka_libraries(version)}/*"
         self._folder = folder
@@ -69,6 +85,11 @@ class KafkaNode:
     def bootstrap_server(self) -> str:
         """The address for clients."""
         return f"{_HOST}:{self.port}"
+
+    @property
+    def proxied_port(self) -> int:
+        """Of the listener whose clients are told to connect to ``proxy_port``."""
+        return self._ports[_PROXIED]
 
     def address(self, listener: str) -> str:
         """The address of one of its listeners."""
@@ -173,12 +194,15 @@ class KafkaNode:
     def _own_properties(self, voters: Sequence[str]) -> dict[str, str]:
         replicas = str(min(3, len(voters)))
         listeners = ",".join(f"{name}://{self.address(name)}" for name in self._ports)
+        advertised = listeners.replace(self.address(_PROXIED), f"{_HOST}:{self.proxy_port}")
         return {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
             "controller.quorum.voters": ",".join(voters),
             "listeners": f"{listeners},CONTROLLER://{_HOST}:{self.controller_port}",
-            "advertised.listeners": listeners,
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": _PROTOCOLS,
+            "inter.broker.listener.name": _PLAINTEXT,
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._folder / "data"),
             "offsets.topic.replication.factor": replicas,

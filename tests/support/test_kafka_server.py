@@ -13,6 +13,7 @@ from kafka.errors import KafkaTimeoutError
 
 from tests.support.kafka_server import KafkaCluster, KafkaServer
 from tests.support.processes import EndedEarlyError
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real_kafka
@@ -149,3 +150,17 @@ def test_cluster_goes_on_without_one_of_its_nodes(kafka_version: str):
 
         with member(cluster) as consumer:
             assert read(consumer, 2) == [b"dragon", b"ogre"]
+
+
+def test_clients_of_the_proxy_stay_behind_it(kafka_server: KafkaServer) -> None:
+    (node,) = kafka_server.nodes
+    kafka_server.create_topic("hero")
+    with TcpProxy(node.proxied_port, port=node.proxy_port) as proxy:
+        producer = KafkaProducer(bootstrap_servers=[proxy.address], api_version=(2, 6, 0))
+        try:
+            producer.send("hero", b"through the proxy", partition=0).get(20)
+            proxy.refuse()
+            with pytest.raises(KafkaTimeoutError):
+                producer.send("hero", b"not at all", partition=0).get(1)
+        finally:
+            producer.close(timeout=0)

@@ -91,7 +91,8 @@ def listener_of(server: KafkaServer, name: str) -> TestBroker:
 
 def start_secure_kafka(version: str, certificates: Certificates) -> KafkaServer:
     """Start it; the caller closes it."""
-    names = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT", **_LISTENERS}
+    plain = dict.fromkeys(("CONTROLLER", "PLAINTEXT", "PROXIED"), "PLAINTEXT")
+    names = {**plain, **_LISTENERS}
     properties = {
         "listener.security.protocol.map": ",".join(
             f"{name}:{protocol}" for name, protocol in names.items()
