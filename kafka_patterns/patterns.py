@@ -17,7 +17,9 @@ from kafka_patterns.headers import (
 
 __all__ = [
     "MARKS_ATTRIBUTE",
+    "is_dead_letter_topic",
     "is_own_business",
+    "is_retry_topic",
     "is_valid_topic_name",
     "normalize_pattern",
     "reply_topic",
@@ -32,7 +34,7 @@ _MAX_KEYS = 20
 _MAX_TOPIC_LENGTH = 249
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}", re.ASCII)
 _FOREIGN_CHARACTER = re.compile(r"[^a-zA-Z0-9._-]", re.ASCII)
-_OWN_SUFFIXES = (REPLY_TOPIC_SUFFIX, DEAD_LETTER_TOPIC_SUFFIX, SPRING_DEAD_LETTER_TOPIC_SUFFIX)
+_DEAD_LETTER_SUFFIXES = (DEAD_LETTER_TOPIC_SUFFIX, SPRING_DEAD_LETTER_TOPIC_SUFFIX)
 # Spring numbers its retry topics or names their delays, or has one without either.
 _RETRY_TOPIC = re.compile(f"{RETRY_TOPIC_MARK.rstrip('-')}(-[0-9]+)?$", re.ASCII)
 # The order of punctuation in the root collation, which localeCompare() of Node follows.
@@ -150,6 +152,17 @@ def is_own_business(topic: str) -> bool:
     """
     return (
         topic.startswith(INTERNAL_TOPIC_PREFIX)
-        or topic.endswith(_OWN_SUFFIXES)
-        or _RETRY_TOPIC.search(topic) is not None
+        or topic.endswith(REPLY_TOPIC_SUFFIX)
+        or is_dead_letter_topic(topic)
+        or is_retry_topic(topic)
     )
+
+
+def is_dead_letter_topic(topic: str) -> bool:
+    """Whether *topic* holds dead letters, by its name."""
+    return topic.endswith(_DEAD_LETTER_SUFFIXES)
+
+
+def is_retry_topic(topic: str) -> bool:
+    """Whether *topic* holds what is tried again later, by its name."""
+    return _RETRY_TOPIC.search(topic) is not None

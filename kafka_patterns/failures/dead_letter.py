@@ -13,9 +13,9 @@ import attrs
 from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.letter import Letter
-from kafka_patterns.failures.origin import origin_headers
+from kafka_patterns.failures.origin import has_origin, origin_headers
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
-from kafka_patterns.patterns import validate_topic_name
+from kafka_patterns.patterns import is_dead_letter_topic, validate_topic_name
 
 __all__ = ["DeadLetter", "class_name"]
 
@@ -73,17 +73,24 @@ class DeadLetter:
         """The topic for the dead letters of *topic*."""
         return self.topic or topic + headers.DEAD_LETTER_TOPIC_SUFFIX
 
-    def letter(self, record: Record, error: BaseException, group: str) -> Letter:
+    def letter(
+        self, record: Record, error: BaseException, group: str, *, was_dead: bool = False
+    ) -> Letter:
         """The dead letter of *record* in its forms: in full, without the trace, and bare.
 
         Bare is what remains for a topic that takes no more than the message itself.
 
         :param group: the group that gives it up.
+        :param was_dead: whether its topic holds dead letters, though the name does not say so.
         """
+        was_dead = was_dead or is_dead_letter_topic(record.topic)
         kept = [pair for pair in record.headers if pair[0] not in headers.DLT_EXCEPTION_NAMES]
+        if not (was_dead and has_origin(record)):
+            kept += origin_headers(record, group, headers.DLT_ORIGIN)
+        about = [*kept, *self._exception(error)]
         trace = self._trace(error) if self.include_trace else []
-        about = [*kept, *origin_headers(record, group, headers.DLT_ORIGIN), *self._exception(error)]
-        forms = [[*about, *trace], about, record.headers] if trace else [about, record.headers]
+        bare = record.headers if was_dead else _without_origin(record.headers)
+        forms = [[*about, *trace], about, bare] if trace else [about, bare]
         messages = [
             EncodedMessage(
                 value=record.value,
@@ -113,6 +120,11 @@ class DeadLetter:
             lines = [*traceback.format_tb(error.__traceback__), class_name(error)]
         text = "".join(lines).encode("utf-8", "replace")
         return [(headers.DLT_EXCEPTION_STACKTRACE, _last(text, self.max_trace_bytes))]
+
+
+def _without_origin(pairs: HeaderPairs) -> HeaderPairs:
+    """Where nothing is added, what a sender says of an origin would be the last word."""
+    return [pair for pair in pairs if not pair[0].startswith(headers.DLT_PREFIX)]
 
 
 def class_name(error: BaseException) -> str:

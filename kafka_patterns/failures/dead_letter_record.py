@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns import headers
+from kafka_patterns.failures.origin import read_origin
 from kafka_patterns.message import HeaderPairs, Record
 from kafka_patterns.serialization.json import decode
 
@@ -53,6 +54,7 @@ class DeadLetterRecord:
     @classmethod
     def of(cls, record: Record) -> DeadLetterRecord:
         """Read *record*; never fails."""
+        origin = read_origin(record.headers)
         return cls(
             topic=record.topic,
             partition=record.partition,
@@ -65,12 +67,11 @@ class DeadLetterRecord:
                 for name, value in record.headers
                 if not name.startswith(headers.DLT_PREFIX)
             ],
-            # Of a dead letter of a dead letter, the first ones tell where it came from.
-            original_topic=_text(_first(record, headers.DLT_ORIGINAL_TOPIC)),
-            original_partition=_number(_first(record, headers.DLT_ORIGINAL_PARTITION)),
-            original_offset=_number(_first(record, headers.DLT_ORIGINAL_OFFSET)),
-            original_timestamp=_number(_first(record, headers.DLT_ORIGINAL_TIMESTAMP)),
-            consumer_group=_text(_first(record, headers.DLT_ORIGINAL_CONSUMER_GROUP)),
+            original_topic=_text(origin.get(headers.DLT_ORIGINAL_TOPIC)),
+            original_partition=_number(origin.get(headers.DLT_ORIGINAL_PARTITION)),
+            original_offset=_number(origin.get(headers.DLT_ORIGINAL_OFFSET)),
+            original_timestamp=_number(origin.get(headers.DLT_ORIGINAL_TIMESTAMP)),
+            consumer_group=_text(origin.get(headers.DLT_ORIGINAL_CONSUMER_GROUP)),
             exception=_text(record.header(headers.DLT_EXCEPTION_FQCN)),
             exception_cause=_text(record.header(headers.DLT_EXCEPTION_CAUSE_FQCN)),
             exception_message=_text(record.header(headers.DLT_EXCEPTION_MESSAGE)),
@@ -82,10 +83,6 @@ class DeadLetterRecord:
     def payload(self) -> Any:
         """The value, parsed by the payload rules."""
         return decode(self.value)
-
-
-def _first(record: Record, name: str) -> bytes | None:
-    return next((value for header, value in record.headers if header == name), None)
 
 
 def _text(raw: bytes | None) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kafka_patterns import headers
 from kafka_patterns.message import HeaderPairs, Record
+from kafka_patterns.patterns import is_dead_letter_topic
 
-__all__ = ["origin_headers"]
+__all__ = ["has_origin", "origin_headers", "read_origin"]
 
 
 def origin_headers(record: Record, group: str, names: Iterable[str]) -> HeaderPairs:
@@ -28,3 +29,24 @@ def origin_headers(record: Record, group: str, names: Iterable[str]) -> HeaderPa
         *zip(names, values, strict=True),
         (headers.DLT_ORIGINAL_CONSUMER_GROUP, group.encode()),
     ]
+
+
+def has_origin(record: Record) -> bool:
+    """Whether a dead letter says where it came from."""
+    return record.header(headers.DLT_ORIGINAL_TOPIC) is not None
+
+
+def read_origin(pairs: HeaderPairs) -> Mapping[str, bytes | None]:
+    """The headers of a dead letter that say where it came from first.
+
+    They are those that were written last: a sender of the message may have written others before
+    it failed, and whoever believes these sends it where the sender likes. Only what came from a
+    dead letter topic had an origin already.
+    """
+    begins = [at for at, (name, _) in enumerate(pairs) if name == headers.DLT_ORIGINAL_TOPIC]
+    if len(begins) < 2:
+        return dict(pairs)  # in whatever order a foreign writer has put them
+    last = len(begins) - 1
+    while last and is_dead_letter_topic((pairs[begins[last]][1] or b"").decode("utf-8", "replace")):
+        last -= 1
+    return dict(pairs[begins[last] : [*begins, len(pairs)][last + 1]])

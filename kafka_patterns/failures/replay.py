@@ -20,7 +20,9 @@ from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.replay_message import replayed_message
 from kafka_patterns.failures.replay_state import ReplayState
 from kafka_patterns.failures.replay_topics import partitions_of
+from kafka_patterns.headers import INTERNAL_TOPIC_PREFIX
 from kafka_patterns.message import Record, RecordMetadata
+from kafka_patterns.patterns import is_valid_topic_name
 from kafka_patterns.transport.base import Admin, Producer
 
 __all__ = ["Replay", "ReplayPlan", "ReplayReport"]
@@ -55,7 +57,7 @@ class ReplayReport:
     :param already_replayed: those that an earlier run had replayed.
     :param matched: all others: in a run that is not dry, the sum of the next three.
     :param replayed: those that the broker acknowledged; none in a dry run.
-    :param unroutable: those that do not say which topic they came from.
+    :param unroutable: those that do not say which topic they came from, or one that cannot be.
     :param failed: those that the broker did not acknowledge.
     :param targets: how many of ``matched`` go to which topic.
     :param dry_run: whether nothing was to be sent.
@@ -173,17 +175,24 @@ class Replay:
             self._count("skipped")
             return None
         self._count("matched")
-        target = self._plan.to or letter.original_topic
+        target = self._plan.to or self._home_of(letter)
         if target is not None:
             self._targets[target] += 1
             return self._send(letter, target)
         self._counts["unroutable"] += 1
         logger.warning(
-            "dead letter %s[%d] offset %d does not say which topic it came from; to= sends it "
-            "somewhere",
+            "dead letter %s[%d] offset %d does not say which topic it came from, or says one that "
+            "nothing is replayed into; to= sends it somewhere",
             *record[:3],
         )
         return None
+
+    def _home_of(self, letter: DeadLetterRecord) -> str | None:
+        """The topic it came from, unless no message of ours can have come from there."""
+        home = letter.original_topic
+        if home is None or not is_valid_topic_name(home):
+            return None
+        return None if home == letter.topic or home.startswith(INTERNAL_TOPIC_PREFIX) else home
 
     def _count(self, kind: str) -> None:
         self._counts["read"] += 1

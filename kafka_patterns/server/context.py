@@ -9,7 +9,7 @@ import attrs
 from kafka_patterns import headers
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import PartitionLost
-from kafka_patterns.failures.attempts import attempts_before
+from kafka_patterns.failures.attempts import attempts_before, attempts_in_other_topics
 from kafka_patterns.message import IncomingMessage, Record
 from kafka_patterns.server.deferral import Acknowledgement
 
@@ -113,7 +113,10 @@ class KafkaContext:
     @property
     def attempt(self) -> int:
         """1 at the first delivery, counting those a retry header tells of."""
-        return self._delivery.tries + attempts_before(self.message.headers)
+        before = attempts_in_other_topics(self._delivery.record)
+        if before is None:
+            before = attempts_before(self.message.headers)
+        return self._delivery.tries + before
 
     @property
     def correlation_id(self) -> str | bytes | None:

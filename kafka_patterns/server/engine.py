@@ -192,6 +192,7 @@ class Engine:
             self._counters,
             group=self._group_id,
             on_poison=self._options.run.on_poison,
+            dead_letter_topics=self._routes.dead_letter_topics,
         )
         dispatcher = self._dispatcher(invocations, recovery, serialization, send_timeout)
         processor = Processor(

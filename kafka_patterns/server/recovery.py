@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kafka_patterns.backoff import Backoff
 from kafka_patterns.consuming.counters import Counters
@@ -32,6 +32,7 @@ class Recovery:
     :param backoff: the waits where a handler has no policy of its own.
     :param group: the group that gives messages up.
     :param on_poison: what an event's unreadable payload leads to, if nothing else takes it.
+    :param dead_letter_topics: those whose names do not say so.
     :param clock: monotonic seconds.
     :param wall_clock: seconds since 1970, by which callers tell their deadlines.
     """
@@ -44,6 +45,7 @@ class Recovery:
         *,
         group: str,
         on_poison: str,
+        dead_letter_topics: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -57,6 +59,7 @@ class Recovery:
         self._counters = counters
         self._group = group
         self._on_poison = on_poison
+        self._dead_letter_topics = dead_letter_topics
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -188,7 +191,9 @@ class Recovery:
     def _write_dead_letter(self, item: WorkItem, handler: Handler, error: Exception) -> None:
         chosen = handler.mark.dead_letter
         assert chosen is not None
-        item.put_letter(handler, chosen.letter(_as_it_was(item, handler), error, self._group))
+        record = _as_it_was(item, handler)
+        was_dead = record.topic in self._dead_letter_topics
+        item.put_letter(handler, chosen.letter(record, error, self._group, was_dead=was_dead))
 
     def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
         """What becomes of a message whose handler raised what is no ``Exception``."""

@@ -61,7 +61,8 @@ class Routes:
         self._routes: dict[str, Route] = {}
         self._by_regex: dict[re.Pattern[str], Route] = {}
         self._matched: dict[str, Route | None] = {}
-        self._dead_letter_topics: set[str] = set()  # those that have names of their own
+        self.dead_letter_topics: set[str] = set()
+        """Those that have names of their own."""
 
     def add(self, handler: Handler) -> None:
         """Register *handler*.
@@ -72,7 +73,7 @@ class Routes:
         mark = handler.mark
         self._matched.clear()
         if mark.dead_letter is not None and mark.dead_letter.topic is not None:
-            self._dead_letter_topics.add(mark.dead_letter.topic)
+            self.dead_letter_topics.add(mark.dead_letter.topic)
         if mark.regex is None:
             route = self._routes.setdefault(mark.pattern, Route(mark.pattern))
         else:
@@ -147,7 +148,7 @@ class Routes:
         return self._matched[topic]
 
     def _match(self, topic: str) -> Route | None:
-        if is_own_business(topic) or topic in self._dead_letter_topics:
+        if is_own_business(topic) or topic in self.dead_letter_topics:
             return None
         for regex, route in self._by_regex.items():
             if regex.fullmatch(topic):

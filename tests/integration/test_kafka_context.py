@@ -179,9 +179,11 @@ def test_attempt_counts_deliveries(peers: Peers, wire: Wire):
         wire.produce(topic, b"first")
         wire.produce(topic, b"second", headers=[("retryCount", b"2")])
         wire.produce(topic, b"third", headers=[("retry-count", b"5")])
-        eventually(lambda: wire.committed(server.group_id, topic) == {0: 3})
+        wire.produce(topic, b"fourth", headers=[("retry_topic-attempts", b"\0\0\0\7")])
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 4})
 
-    assert attempts == [("first", 1), ("first", 2), ("first", 3), ("second", 3), ("third", 6)]
+    told = [("first", 1), ("first", 2), ("first", 3), ("second", 3), ("third", 6)]
+    assert attempts == [*told, ("fourth", 1), ("fourth", 2), ("fourth", 3)]
 
 
 def test_handler_sends_and_asks_through_its_context(peers: Peers, wire: Wire):

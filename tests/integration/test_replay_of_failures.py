@@ -60,6 +60,34 @@ def test_message_that_was_given_up_is_handled_when_the_reason_is_gone(peers: Pee
     assert second.exception_message == "the shop is closed"
 
 
+@pytest.mark.parametrize("retry", [TWICE, RetryTopics(delays=(0.01,))])
+def test_replay_does_not_go_where_a_sender_says(peers: Peers, wire: Wire, retry: Retry):
+    topic, target = peers.topic(), peers.topic("payments.execute")
+    dead = peers.broker.create_topic(f"{topic}-dlt")
+    server = peers.server()
+
+    @server.event_pattern(topic, retry=retry, dead_letter=DeadLetter())
+    def on_event(event):
+        raise ConnectionError("the shop is closed")
+
+    said = [
+        ("kafka_dlt-original-topic", target.encode()),
+        ("kafka_original-topic", target.encode()),
+        ("kafka_original-partition", (0).to_bytes(4, "big")),
+        ("kafka_original-offset", (7).to_bytes(8, "big")),
+    ]
+    with server:
+        wire.produce(topic, b"forged", headers=said)
+        eventually(lambda: wire.ends(dead) == {0: 1})
+
+    report = replay(dead, dry_run=False, options=peers.options())
+
+    assert dict(report.targets) == {topic: 1}
+    assert (wire.ends(topic), wire.ends(target)) == ({0: 2}, {0: 0})
+    (found,) = inspect_dead_letters(dead, options=peers.options())
+    assert (found.original_offset, found.consumer_group) == (0, server.group_id)
+
+
 def test_request_that_was_given_up_is_replayed_as_an_event(peers: Peers, wire: Wire):
     pattern = peers.topic(replies=1)
     dead = peers.broker.create_topic(f"{pattern}-dlt")

@@ -13,6 +13,7 @@ from kafka_patterns import (
     Batch,
     ConfigurationError,
     DeadLetter,
+    DeadLetterRecord,
     KafkaContext,
     Retry,
     RpcException,
@@ -56,6 +57,11 @@ def raised(error: ValueError) -> ValueError:
 def letter(record: Record, error: ValueError | None = None, **options: Any) -> EncodedMessage:
     made = DeadLetter(**options).letter(record, raised(error or ValueError("no")), "payments")
     return made.forms[0]
+
+
+def origin(found: DeadLetterRecord) -> tuple[Any, ...]:
+    place = (found.original_topic, found.original_partition, found.original_offset)
+    return (*place, found.consumer_group, found.exception)
 
 
 RECORD = Record(TOPIC, 3, 7, 1_600_000_000_000, b"k", b"v", [("a", b"1"), ("a", None)])
@@ -140,6 +146,44 @@ class TestLetters:
         exceptions = [pair for pair in letter(again).headers if pair[0] == names.DLT_EXCEPTION_FQCN]
 
         assert len(exceptions) == 1
+
+    @pytest.mark.parametrize("form", range(3))
+    def test_sender_does_not_say_where_it_came_from(self, form: int) -> None:
+        said: HeaderPairs = [
+            *((names.DLT_ORIGINAL_TOPIC, b"payments.execute"), ("realm", b"Nest")),
+            *((names.DLT_ORIGINAL_PARTITION, struct.pack(">i", 9)), ("realm", b"Nest")),
+            *((names.DLT_ORIGINAL_OFFSET, struct.pack(">q", 9)), (names.DLT_ORIGINAL_TOPIC, b"x")),
+            *((names.DLT_ORIGINAL_CONSUMER_GROUP, b"x"), (names.DLT_EXCEPTION_FQCN, b"x")),
+        ]
+        forged = RECORD._replace(headers=said)
+
+        sent = DeadLetter().letter(forged, raised(ValueError("no")), "payments").forms[form]
+        found = DeadLetterRecord.of(RECORD._replace(topic=DLT, headers=sent.headers))
+
+        expected = (TOPIC, 3, 7, "payments", "builtins.ValueError")
+        assert origin(found) == (expected if form < 2 else (None,) * 5)
+        assert found.headers == [("realm", b"Nest"), ("realm", b"Nest")]
+
+    @pytest.mark.parametrize("topic", [DLT, "order.paid.DLT", "parked"])
+    def test_dead_letter_of_a_dead_letter_came_from_where_the_first_came_from(
+        self, topic: str
+    ) -> None:
+        dead = RECORD._replace(topic=topic, partition=0, offset=1, headers=letter(RECORD).headers)
+        forms = (
+            DeadLetter(topic="buried")
+            .letter(dead, raised(ValueError("again")), "others", was_dead=topic == "parked")
+            .forms
+        )
+
+        for form in forms:
+            found = DeadLetterRecord.of(dead._replace(topic="buried", headers=form.headers))
+            assert origin(found) == (TOPIC, 3, 7, "payments", "builtins.ValueError")
+
+    def test_letter_that_somebody_made_by_hand_came_from_its_dead_letter_topic(self) -> None:
+        dead = RECORD._replace(topic=DLT)
+        found = dict(letter(dead, topic="buried").headers)
+
+        assert found[names.DLT_ORIGINAL_TOPIC] == DLT.encode()
 
     def test_same_partition_is_wished_for(self) -> None:
         assert (letter(RECORD).partition, letter(RECORD).partition_is_wish) == (3, True)

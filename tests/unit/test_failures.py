@@ -15,8 +15,9 @@ from kafka_patterns.errors import (
     RequestTimeout,
     RpcException,
 )
-from kafka_patterns.failures.attempts import attempts_before
+from kafka_patterns.failures.attempts import attempts_before, attempts_in_other_topics
 from kafka_patterns.failures.rpc_error import error_object, is_expected
+from kafka_patterns.message import Record
 from kafka_patterns.serialization.error_header import encode_error
 
 INTERNAL = {"status": "error", "message": "Internal server error"}
@@ -125,3 +126,23 @@ class TestAttempts:
     )
     def test_headers_tell_the_deliveries_before(self, headers: Any, before: int) -> None:
         assert attempts_before(headers) == before
+
+    @pytest.mark.parametrize(
+        ("topic", "attempts", "before"),
+        [
+            ("orders-shop-retry-1", [b"\0\0\0\2"], 1),
+            ("orders-retry", [b"\0\0\0\2"], 1),
+            ("orders-shop-retry-1", [b"\0\0\0\7", b"\0\0\0\2"], 1),
+            ("orders-shop-retry-1", [b"\0\0\0\0"], 0),
+            ("orders-shop-retry-1", [b"\xff\xff\xff\xff"], None),
+            ("orders-shop-retry-1", [], None),
+            ("orders", [b"\0\0\0\7"], None),
+            ("orders-retry-queue", [b"\0\0\0\7"], None),
+        ],
+    )
+    def test_only_retry_topics_tell_of_tries_in_other_topics(
+        self, topic: str, attempts: list[bytes], before: int | None
+    ) -> None:
+        pairs: Any = [("retry_topic-attempts", raw) for raw in attempts]
+
+        assert attempts_in_other_topics(Record(topic, 0, 0, 0, None, None, pairs)) == before

@@ -160,17 +160,42 @@ def test_key_of_the_sender_is_kept():
     assert message.partition == 4
 
 
-def test_first_headers_of_a_dead_letter_of_a_dead_letter_tell_the_origin():
+@pytest.mark.parametrize(
+    ("written", "came_from"),
+    [
+        (["orders", "orders-dlt"], "orders"),
+        (["orders", "orders-dlt", "orders-dlt.DLT"], "orders"),
+        (["payments.execute", "orders"], "orders"),
+        (["payments.execute", "orders", "orders-dlt"], "orders"),
+        (["payments-dlt", "orders"], "orders"),
+        (["orders-dlt"], "orders-dlt"),
+        (["orders-dlt", "orders-dlt"], "orders-dlt"),
+    ],
+)
+def test_last_topic_that_holds_no_dead_letters_is_the_origin(written: list[str], came_from: str):
+    """As Spring writes them, which appends at each step."""
+    headers: list[tuple[str, bytes]] = []
+    for offset, topic in enumerate(written):
+        headers.append(("kafka_dlt-original-topic", topic.encode()))
+        headers.append(("kafka_dlt-original-offset", offset.to_bytes(8, "big")))
+        headers.append(("kafka_dlt-exception-message", topic.encode()))
+
+    dead = letter(headers=headers)
+
+    assert (dead.original_topic, dead.exception_message) == (came_from, written[-1])
+    assert dead.original_offset is not None
+    assert written[dead.original_offset] == came_from
+
+
+def test_origin_is_read_in_any_order_if_there_is_one():
     dead = letter(
         headers=[
+            ("kafka_dlt-original-offset", (5).to_bytes(8, "big")),
             ("kafka_dlt-original-topic", b"orders"),
-            ("kafka_dlt-original-topic", b"orders-dlt"),
-            ("kafka_dlt-exception-message", b"first"),
-            ("kafka_dlt-exception-message", b"last"),
         ]
     )
 
-    assert (dead.original_topic, dead.exception_message) == ("orders", "last")
+    assert (dead.original_topic, dead.original_offset) == ("orders", 5)
 
 
 @pytest.mark.parametrize("raw", [None, b"", b"5", b"\xff\xff\xff\xff", b"123456789"])

@@ -147,6 +147,17 @@ def test_next_run_looks_for_a_letter_that_may_have_arrived():
     assert progress.sent_after == {TopicPartition("orders", 0): 10**15}
 
 
+@pytest.mark.parametrize("home", [b"orders-dlt", b"__consumer_offsets", b"../orders", b"\xff", b""])
+def test_letter_from_a_topic_that_it_cannot_come_from_goes_nowhere(home: bytes):
+    cluster = Cluster()
+    forged = letters(b"a")[0]._replace(headers=[("kafka_dlt-original-topic", home)])
+
+    report = run(cluster, [forged, *letters(b"a", b"b")[1:]])
+
+    assert (report.matched, report.unroutable, report.replayed) == (2, 1, 1)
+    assert cluster.values == [b"b"]
+
+
 def test_interrupted_window_is_noted_and_looked_at_again():
     cluster = Cluster()
 
