@@ -19,7 +19,8 @@ class Budget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = 0
+        self.held = 0
+        """What all hold, with those that left."""
         self._excess = 0  # held beyond the parts, or by partitions that left
         self.part = limit
         """What each partition may hold."""
@@ -31,7 +32,7 @@ class Budget:
         """
         self._limit = self._limit if limit is None else limit
         self.part = max(1, self._limit // max(1, len(holdings)))
-        of_others = self._held - sum(holdings)
+        of_others = self.held - sum(holdings)
         self._excess = of_others + sum(max(0, held - self.part) for held in holdings)
 
     def left(self, held: int) -> int:
@@ -43,7 +44,7 @@ class Budget:
         if own <= 0:
             return 0
         if self._excess:
-            spare = max(0, self._limit - self._held)
+            spare = max(0, self._limit - self.held)
             own = own * spare // (spare + self._excess)
         return own if held else max(1, own)
 
@@ -54,11 +55,11 @@ class Budget:
 
     def change(self, before: int, after: int) -> None:
         """A partition held *before* and holds *after*."""
-        self._held += after - before
+        self.held += after - before
         if before > self.part or after > self.part:
             self._excess += max(0, after - self.part) - max(0, before - self.part)
 
     def give_back(self, amount: int) -> None:
         """A partition that left holds so much less."""
-        self._held -= amount
+        self.held -= amount
         self._excess -= amount

@@ -35,7 +35,8 @@ class Dispatcher:
 
     :param recovery: says what becomes of a message whose handler failed.
     :param skip_expired: whether requests whose callers wait no longer are skipped.
-    :param reply_settled: told when the last reply to a request is settled.
+    :param reply_ended: told when the last reply to a request is settled, and whether all of them
+        went where they could.
     :param still_wanted: whether replies of an item are worth sending again.
     """
 
@@ -47,7 +48,7 @@ class Dispatcher:
         recovery: Recovery,
         *,
         skip_expired: bool,
-        reply_settled: Callable[[WorkItem], None],
+        reply_ended: Callable[[WorkItem, bool], None],
         still_wanted: Callable[[WorkItem], bool],
     ) -> None:
         self._invocations = invocations
@@ -55,7 +56,7 @@ class Dispatcher:
         self._timers = timers
         self._recovery = recovery
         self._skip_expired = skip_expired
-        self._reply_settled = reply_settled
+        self._reply_ended = reply_ended
         self._still_wanted = still_wanted
 
     def process(self, item: WorkItem) -> Outcome:
@@ -74,11 +75,11 @@ class Dispatcher:
             outcome = self._run_events(item, item.route.events if handler is None else [handler])
             if address is None or not isinstance(outcome, Finished):
                 return outcome
+        if handler is not None and handler in item.letters:
+            return self._recovery.bury(item, handler)  # it was answered before
         if handler is not None and self._is_expired(item):
             self._replier.counters.add("requests_expired")
             return Finished()
-        if handler is not None and handler in item.letters:
-            return self._recovery.bury(item, handler)  # it was answered before
         replies = self._replies(item, handler, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
@@ -88,17 +89,14 @@ class Dispatcher:
     def _replies(
         self, item: WorkItem, handler: Handler | None, address: ReplyAddress
     ) -> Replies | NoReplies:
-        def finished() -> None:
-            self._reply_settled(item)
-
         if not self._replier.allows(address):
-            return NoReplies(finished)
+            return NoReplies(lambda: self._reply_ended(item, True))
         return Replies(
             self._replier,
             address,
             item.record.topic if handler is None else handler.mark.pattern,
             self._timers,
-            finished=finished,
+            ended=functools.partial(self._reply_ended, item),
             is_wanted=lambda: self._still_wanted(item),
         )
 

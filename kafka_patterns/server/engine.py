@@ -243,7 +243,7 @@ class Engine:
             self._timers,
             recovery,
             skip_expired=self._options.run.skip_expired,
-            reply_settled=self._books.release,
+            reply_ended=self._books.reply_ended,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )
 

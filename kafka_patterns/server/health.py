@@ -25,7 +25,7 @@ class ServerHealth:
     :param assignment: the partitions that are read, with the messages between the committed
         position and the end of each as far as it is known.
     :param in_flight: messages held: queued, running, or waiting for their reply's
-        acknowledgement.
+        acknowledgement; those of partitions that left meanwhile included.
     :param running: handlers that run now.
     :param held_lanes: lanes whose first message waits for its next try.
     :param oldest_handler: the handler that has run longest; one that deferred its message counts

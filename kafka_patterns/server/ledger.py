@@ -270,6 +270,9 @@ class Ledger:
 
     @property
     def held(self) -> int:
-        """Records held: queued, running, or waiting for their reply's acknowledgement."""
+        """Records held: queued, running, or waiting for their reply's acknowledgement.
+
+        Those of partitions that left count until their end as well: they take room.
+        """
         with self._lock:
-            return sum(assigned.held + assigned.aside for assigned in self._partitions.values())
+            return self._records.held + self._waiting.held

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import attrs
 
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
@@ -45,7 +45,7 @@ class Books:
     fetcher: Fetcher
     auto_commit: bool
     threshold: int | None
-    ends_lock: threading.Lock = attrs.field(factory=threading.Lock)  # guards releases_left
+    ends_lock: BriefLock = attrs.field(factory=BriefLock)  # guards the ends of items with several
 
     def release(self, item: WorkItem) -> None:
         """One end of the item came: at the last it is finished, unless the user commits by hand.
@@ -53,20 +53,34 @@ class Books:
         What was given up is finished all the same. Most items have one end; a request that
         becomes a dead letter has two.
         """
-        if item.releases_left > 1:
-            with self.ends_lock:
-                item.releases_left -= 1
-                if item.releases_left:
-                    return
-        self._release(item, finished=self.auto_commit or item.given_up)
+        self._end(item, finished=self.auto_commit or item.given_up)
 
     def skip(self, item: WorkItem) -> None:
         """The item is for nobody here: finished, also if the user commits by hand."""
-        self._release(item, finished=True)
+        self._end(item, finished=True)
 
     def free(self, item: WorkItem) -> None:
-        """The item is held no longer, and not finished."""
-        self._release(item, finished=False)
+        """One end of the item came to nothing: at the last it is held no longer, not finished."""
+        item.unfinished = True
+        self._end(item, finished=False)
+
+    def reply_ended(self, item: WorkItem, delivered: bool) -> None:  # noqa: FBT001
+        """The replies of the item are settled.
+
+        :param delivered: whether they went where they could; else they were given up on their way.
+        """
+        if delivered:
+            self.release(item)
+        else:
+            self.free(item)
+
+    def _end(self, item: WorkItem, *, finished: bool) -> None:
+        if item.ends_left > 1:
+            with self.ends_lock:
+                item.ends_left -= 1
+                if item.ends_left:
+                    return
+        self._release(item, finished=finished and not item.unfinished)
 
     def _release(self, item: WorkItem, *, finished: bool) -> None:
         makes_room, count = self.ledger.release(item.assigned, item.record, finished=finished)

@@ -117,9 +117,9 @@ class Recovery:
         if handler.mark.dead_letter is None or decision == GiveUp(Reason.ANSWER):
             replies.error(error_object(error))
             return Finished(reply_under_way=True)
-        item.releases_left = 2
-        replies.error(error_object(error))
         self._write_dead_letter(item, handler, error)
+        item.ends_left = 2  # before the first of them can come
+        replies.error(error_object(error))
         return self.bury(item, handler)
 
     def decide(self, invocation: Invocation, error: Exception) -> Decision:

@@ -108,30 +108,33 @@ class Replier:
         self,
         message: EncodedMessage,
         address: ReplyAddress,
-        acknowledged: Callable[[], None],
+        settled: Callable[[bool], None],
         is_wanted: Callable[[], bool],
     ) -> None:
-        """Send a reply; calls *acknowledged* once it is settled, from an I/O thread.
+        """Send a reply; from an I/O thread calls *settled* once, whatever becomes of it.
 
+        :param settled: told whether the reply is done with: ``False`` if it was abandoned on its
+            way, so that the request must come again.
         :param is_wanted: asked before sending again after a failure on the way.
         """
 
         def again() -> None:
-            self.send(message, address, acknowledged, is_wanted)
+            self.send(message, address, settled, is_wanted)
 
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
             if error is None:
                 self.counters.add("replies_sent")
-                acknowledged()
+                settled(True)
             elif isinstance(error, SendFailed) and error.retriable:
                 if is_wanted():
                     self.counters.add("replies_sent_again")
                     self._timers.at(time.monotonic() + _RESEND_SECONDS, again)
-                else:  # the request stays unfinished, and comes again
+                else:
                     self.counters.add("replies_abandoned")
+                    settled(False)
             else:
-                self._give_up(message, address, acknowledged, error)
+                self._give_up(message, address, settled, error)
 
         sent = self._producer.send(address.topic, message, timeout=self._send_timeout)
         sent.add_done_callback(ended)
@@ -140,19 +143,19 @@ class Replier:
         self,
         message: EncodedMessage,
         address: ReplyAddress,
-        acknowledged: Callable[[], None],
+        settled: Callable[[bool], None],
         error: BaseException,
     ) -> None:
         """The broker refuses this reply: tell the caller, if anything can be told."""
         self.counters.add("replies_failed")
         logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
         if message.value is None and message.key is None:
-            acknowledged()
+            settled(True)
             return
         text = f"the reply could not be sent: {error}"
         substitute = disposed(self.error({"status": "error", "message": text}, address))
         sent = self._producer.send(address.topic, substitute, timeout=self._send_timeout)
-        sent.add_done_callback(lambda _: acknowledged())
+        sent.add_done_callback(lambda _: settled(True))
 
 
 def disposed(message: EncodedMessage) -> EncodedMessage:

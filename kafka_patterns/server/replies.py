@@ -54,13 +54,16 @@ class NoReplies:
 
 
 class Replies:
-    """All replies to one request, in order; finishes the request when all are settled.
+    """All replies to one request, in order; ends the request when all are settled.
 
     A value is held back for a moment: if the handler ends meanwhile, the value itself is marked
     as the last one, as NestJS does; else it goes out, and an empty last reply follows later.
 
     What a generator gives is numbered for callers of our own kind: a request that is delivered
     again gives it again, and a reply that is sent again may come after later ones.
+
+    :param ended: told once all are settled, whether none was abandoned on its way.
+    :param is_wanted: whether a reply that failed on its way is worth sending again.
     """
 
     def __init__(
@@ -70,19 +73,20 @@ class Replies:
         pattern: str,
         timers: Timers,
         *,
-        finished: Callable[[], None],
+        ended: Callable[[bool], None],
         is_wanted: Callable[[], bool],
     ) -> None:
         self._replier = replier
         self._address = address
         self._pattern = pattern
         self._timers = timers
-        self._finished = finished
+        self._ended = ended
         self._is_wanted = is_wanted
-        # Guards the three below; reentrant, for a send can fail, and so settle, at once.
+        # Guards the four below; reentrant, for a send can fail, and so settle, at once.
         self._lock = threading.RLock()
         self._held: EncodedMessage | None = None
         self._under_way = 1  # the end of the handler
+        self._delivered = True  # none was abandoned
         self._numbers = itertools.count()
         self.has_values = False
 
@@ -160,9 +164,10 @@ class Replies:
     def _finish_with(self, message: EncodedMessage) -> None:
         self._replier.send(message, self._address, self._settled, self._is_wanted)
 
-    def _settled(self) -> None:
+    def _settled(self, delivered: bool) -> None:  # noqa: FBT001
         with self._lock:
             self._under_way -= 1
+            self._delivered = self._delivered and delivered
             done = self._under_way == 0
         if done:
-            self._finished()
+            self._ended(self._delivered)

@@ -28,7 +28,8 @@ class WorkItem:
     :param first_tried: when its first try began, in monotonic seconds.
     :param letters: of the handlers that gave it up, not acknowledged yet.
     :param given_up: whether a handler gave it up: nobody else will commit it then.
-    :param releases_left: how many of its ends, such as a reply and a dead letter, are to come.
+    :param ends_left: how many of its ends, such as a reply and a dead letter, are to come.
+    :param unfinished: whether one of its ends came to nothing, so that it must come again.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
 
@@ -42,7 +43,8 @@ class WorkItem:
     handled_by: tuple[Any, ...] = ()
     letters: Mapping[Any, Letter] = _NO_LETTERS
     given_up: bool = False
-    releases_left: int = 1
+    ends_left: int = 1
+    unfinished: bool = False
 
     def put_letter(self, handler: Any, letter: Letter) -> None:
         """*handler* gave it up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -75,16 +75,29 @@ class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, EncodedMessage]] = []
         self.refuse: Callable[[str, EncodedMessage], SendFailed | None] = lambda *_: None
+        self.is_slow = False  # whether what is sent ends only when the test says so
+        self._under_way: list[tuple[str, EncodedMessage, Future[Any]]] = []
 
     def send(self, topic: str, message: EncodedMessage, *, timeout: float) -> Future[Any]:
         future: Future[Any] = Future()
+        self._under_way.append((topic, message, future))
+        if not self.is_slow:
+            self.end_sending(-1)
+        return future
+
+    @property
+    def under_way(self) -> int:
+        return len(self._under_way)
+
+    def end_sending(self, index: int = 0) -> None:
+        """One of the messages under way ends."""
+        topic, message, future = self._under_way.pop(index)
         error = self.refuse(topic, message)
         if error is None:
             self.sent.append((topic, message))
             future.set_result(RecordMetadata(topic, 0, len(self.sent), 0))
         else:
             future.set_exception(error)
-        return future
 
     def partitions(self, topic: str) -> list[int]:
         return [0]
@@ -96,11 +109,22 @@ class InContact:
     seconds_since_contact = 0.0
 
 
+class Fetcher:
+    """Nothing waits to be woken."""
+
+    def wake(self) -> None:
+        pass
+
+
 class ServerInFakeTime:
     """Handlers, lanes and books; the test feeds records and moves the time on."""
 
     def __init__(
-        self, *handlers: Callable[..., Any], on_poison: str = "hold", auto_commit: bool = True
+        self,
+        *handlers: Callable[..., Any],
+        on_poison: str = "hold",
+        auto_commit: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
         self.time = FakeTime()
         self.producer = FakeProducer()
@@ -113,10 +137,17 @@ class ServerInFakeTime:
         timers: Any = self.time
         nothing: Any = None
         membership: Any = InContact()
-        self.ledger = Ledger(1000, 10**6)
-        self.lanes: Lanes[WorkItem] = Lanes(timers)
+        self.ledger = ledger or Ledger(1000, 10**6)
+        self.lanes: Lanes[WorkItem] = Lanes(
+            timers,
+            set_aside=self._set_aside,
+            take_back=self._take_back,
+        )
+        self.is_stopping = False
         self._assigned: dict[TopicPartition, AssignedPartition] = {}
-        books = Books(self.ledger, nothing, membership, nothing, auto_commit, threshold=None)
+        fetcher: Any = Fetcher()
+        books = Books(self.ledger, nothing, membership, fetcher, auto_commit, threshold=None)
+        self._books = books
         invocations = InvocationMaker(
             Serialization(None, None), nothing, nothing, (), commit=lambda items: True
         )
@@ -146,8 +177,8 @@ class ServerInFakeTime:
             timers,
             self.recovery,
             skip_expired=False,
-            reply_settled=books.release,
-            still_wanted=lambda item: True,
+            reply_ended=books.reply_ended,
+            still_wanted=lambda item: not item.assigned.lost and not self.is_stopping,
         )
         self.fatal: list[BaseException] = []
         self._processor = Processor(
@@ -162,7 +193,13 @@ class ServerInFakeTime:
             fatal=self.fatal.append,
         )
 
-    def feed(self, topic: str, *values: bytes | None, headers: HeaderPairs | None = None) -> None:
+    def feed(
+        self,
+        topic: str,
+        *values: bytes | None,
+        headers: HeaderPairs | None = None,
+        key: bytes = b"key",
+    ) -> None:
         """Records of partition 0 of *topic*, all in one lane."""
         route = self.routes.get(topic)
         assert route is not None
@@ -172,11 +209,26 @@ class ServerInFakeTime:
             self._assigned[assigned.partition] = assigned
         first = assigned.tracker.next_offset
         records = [
-            Record(topic, 0, first + index, 1_600_000_000_000, b"key", value, headers or [])
+            Record(topic, 0, first + index, 1_600_000_000_000, key, value, headers or [])
             for index, value in enumerate(values)
         ]
         new = self.ledger.accept(assigned, records)
-        self.lanes.put([(topic, WorkItem(record, assigned, route)) for record in new])
+        passes = route.ordering(None) != "partition"
+        lane = (assigned, key if passes else None)
+        self.lanes.put([(lane, WorkItem(record, assigned, route, passes)) for record in new])
+
+    def _set_aside(self, items: Iterable[WorkItem]) -> None:
+        self._books.set_aside(items)
+
+    def _take_back(self, items: Iterable[WorkItem]) -> None:
+        self._books.take_back(items)
+
+    def lose(self, topic: str) -> None:
+        """Partition 0 of *topic* goes to another member."""
+        self._assigned.pop(TopicPartition(topic, 0), None)
+        self.ledger.close([TopicPartition(topic, 0)])
+        for item in self.lanes.drop(lambda item: item.assigned.lost):
+            self._books.free(item)
 
     def run(self, until: float = 1e9) -> None:
         """Work, and move the time on, until nothing is left to do or it is *until*."""

@@ -89,7 +89,7 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
         timers,
         recovery,
         skip_expired=False,
-        reply_settled=books.release,
+        reply_ended=books.reply_ended,
         still_wanted=lambda item: True,
     )
     return Processor(

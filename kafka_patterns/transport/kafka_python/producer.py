@@ -18,7 +18,7 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any
 
 import attrs
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError
 
 from kafka_patterns.errors import SendFailed
 from kafka_patterns.message import EncodedMessage, RecordMetadata
@@ -92,7 +92,7 @@ class KafkaProducerFace:
             base_future = self._producer.append(topic, partition, message)
         except BufferFull:
             return False
-        except (KafkaError, SendFailed, AssertionError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the future is all that tells
             _fail(future, topic, error)
             return True
 
