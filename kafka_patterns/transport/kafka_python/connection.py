@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 import math
 import selectors
-import socket
 import ssl
 import time
 from typing import Any
 
 from kafka.conn import BrokerConnection, ConnectionStates
-from kafka.errors import KafkaConnectionError, NoBrokersAvailable, NodeNotReadyError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaProtocolError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+)
 from kafka.future import Future as KafkaFuture
+from kafka.protocol.parser import KafkaProtocol
 from kafka.sasl import scram
 
 from kafka_patterns.transport.kafka_python.refusals import Peer, Refusal, Refusals
@@ -27,8 +32,7 @@ _CONNECT_TIMEOUT_MS = 10_000
 _SIGN_IN_TIMEOUT_MS = 5_000
 _LOOK_SECONDS = 0.01
 _SIZE_BYTES = 4
-_LARGEST_FIRST_ANSWER = 100_000_000
-_TLS_ALERT = b"\x15\x03"  # how a TLS record begins that says what is wrong
+_BEGINNING_BYTES = 8  # of each answer: its size, and the correlation id of its request
 _ENCRYPTED = ("SSL", "SASL_SSL")
 
 # The base logs signing in by SCRAM to the root logger.
@@ -58,6 +62,8 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
         self._begin()
 
     def _begin(self) -> None:
+        # Also `close` of the base makes one, of its own kind.
+        self._protocol = _Protocol(self.config["client_id"], self.config["api_version"])
         self._answered = False
         self._hung_up = False
         self._tls_error: OSError | None = None
@@ -180,28 +186,22 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
             raise
 
     def _recv(self) -> Any:
-        if not self._answered and not self._peer.encrypted:
-            stranger = _stranger(self._beginning())
-            if stranger is not None:
-                self.close(stranger)
-                return ()
+        usual = self.config["sock_chunk_buffer_count"]
+        if not (self._protocol.is_kafka or self._peer.encrypted):
+            # The base throws away what it read if it finds the connection closed behind it, and
+            # a stranger says who he is and hangs up. Under TLS a rest would lie unseen.
+            self.config["sock_chunk_buffer_count"] = 1
         try:
             responses = super()._recv()
         except ssl.SSLError as error:
             self._close_for(error)
             return ()
+        finally:
+            self.config["sock_chunk_buffer_count"] = usual
         if responses and self.connected() and not self._answered:
             self._answered = True
             self._refusals.forget(self._peer.address)
         return responses
-
-    def _beginning(self) -> bytes:
-        """The first bytes of what there is to read."""
-        with self._lock:
-            try:
-                return bytes(self._sock.recv(_SIZE_BYTES, socket.MSG_PEEK))
-            except (OSError, AttributeError):
-                return b""
 
     def check_version(self, *arguments: Any, **named: Any) -> Any:
         try:
@@ -212,18 +212,51 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
             raise NoBrokersAvailable from error
 
 
-class _SpeaksTls(KafkaConnectionError):  # type: ignore[misc]  # the base has no types
+class _Stranger(KafkaConnectionError, KafkaProtocolError):  # type: ignore[misc]  # no types
+    """What listens there does not speak Kafka."""
+
+
+class _SpeaksTls(_Stranger):
     """The broker answered with a TLS record."""
 
 
-def _stranger(beginning: bytes) -> KafkaConnectionError | None:
-    """Who answers, if it is no Kafka.
+class _Protocol(KafkaProtocol):  # type: ignore[misc]  # the base has no types
+    """Looks at the first bytes that a connection gives, however they come.
 
     The base would take any four bytes for the size of an answer, and make room for it at once:
-    350 MB for a TLS record, 1.2 GB for HTTP.
+    350 MB for a TLS record, 1.2 GB for HTTP. An answer repeats the id of its request; a stranger
+    does not. Bytes in the middle of an answer say nothing, and are not looked at.
     """
-    if beginning.startswith(_TLS_ALERT):
-        return _SpeaksTls("the broker speaks TLS")
-    if len(beginning) == _SIZE_BYTES and int.from_bytes(beginning, "big") > _LARGEST_FIRST_ANSWER:
-        return KafkaConnectionError(f"what listens there does not speak Kafka: {beginning!r}")
-    return None
+
+    def __init__(self, client_id: str, api_version: tuple[int, ...] | None) -> None:
+        super().__init__(client_id=client_id, api_version=api_version)
+        self._beginning = b""
+        self.is_kafka = False
+
+    def receive_bytes(self, data: bytes) -> list[Any]:
+        if not self.is_kafka:
+            # Held back until it can be judged.
+            self._beginning = data = self._beginning + data
+            if _is_tls_alert(data):
+                raise _SpeaksTls("the broker speaks TLS")
+            if len(data) < _BEGINNING_BYTES:
+                return []
+            beginning = data[:_BEGINNING_BYTES]
+            if not self._is_answer(beginning):
+                raise _Stranger(f"what listens there does not speak Kafka: {beginning!r}")
+            self.is_kafka, self._beginning = True, b""
+        return list(super().receive_bytes(data))
+
+    def _is_answer(self, beginning: bytes) -> bool:
+        if not self.in_flight_requests:
+            return False
+        asked: int = self.in_flight_requests[0][0]
+        return int.from_bytes(beginning[_SIZE_BYTES:], "big") == asked
+
+
+def _is_tls_alert(beginning: bytes) -> bool:
+    """Whether this is a TLS record that says what is wrong: of any version, two bytes long.
+
+    No answer begins so: it would be the 33 millionth of its connection, and of 350 MB.
+    """
+    return beginning[:2] == b"\x15\x03" and beginning[3:5] == b"\x00\x02"
