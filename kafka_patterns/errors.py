@@ -125,13 +125,13 @@ class BatchItemFailed(KafkaPatternsError):
     :param cause: why it failed; told to exception filters in place of this.
     """
 
-    def __init__(self, index: int, cause: Exception | None = None) -> None:
+    def __init__(self, index: int, cause: BaseException | None = None) -> None:
         super().__init__(f"message {index} of the batch failed: {cause!r}")
         self.index = index
         self.cause = cause
 
     @property
-    def cause_or_itself(self) -> Exception:
+    def cause_or_itself(self) -> BaseException:
         """The cause, if it was given."""
         return self if self.cause is None else self.cause
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Cause", "is_wrong_call"]
+__all__ = ["Cause", "error_text", "is_wrong_call"]
 
 
 class Cause(enum.Enum):
@@ -39,6 +39,14 @@ def is_wrong_call(error: BaseException, function: Callable[..., Any]) -> bool:
             return False
         traceback = traceback.tb_next
     return True
+
+
+def error_text(error: BaseException) -> str:
+    """The text of *error*; one that cannot be made must not lose a message."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001  it is code of users
+        return "<the text of the exception could not be made>"
 
 
 def _code(function: Any) -> Any:

@@ -125,7 +125,7 @@ class DatabaseStore:
                         f"another delivery of {key!r} is still handled after {self._wait:g} s"
                     )
                 time.sleep(_POLL_SECONDS)
-        except Exception as error:
+        except BaseException as error:
             statements.roll_back()
             if is_dbapi_error(error, "OperationalError"):
                 raise KafkaRetriableException(

@@ -12,6 +12,7 @@ import attrs
 
 from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.causes import error_text
 from kafka_patterns.failures.letter import Letter
 from kafka_patterns.failures.origin import has_origin, origin_headers
 from kafka_patterns.message import EncodedMessage, HeaderPairs, Record
@@ -109,7 +110,7 @@ class DeadLetter:
             cause = class_name(error.__cause__)
             pairs.append((headers.DLT_EXCEPTION_CAUSE_FQCN, cause.encode()))
         if self.include_message:
-            text = _text(error).encode("utf-8", "replace")
+            text = error_text(error).encode("utf-8", "replace")
             pairs.append((headers.DLT_EXCEPTION_MESSAGE, _first(text, self.max_trace_bytes)))
         return pairs
 
@@ -131,13 +132,6 @@ def class_name(error: BaseException) -> str:
     """The full name of an exception's class, as ``builtins.ValueError``."""
     kind = type(error)
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001  an exception's own text may fail, and must not lose a message
-        return "<the text of the exception could not be made>"
 
 
 def _first(text: bytes, size: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from kafka_patterns.backoff import fixed
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
+from kafka_patterns.failures.causes import error_text
 from kafka_patterns.failures.policy import Failure, Retry, RetryAfter
 
 __all__ = [
@@ -49,8 +50,12 @@ class FilterContext(Protocol):
 class ExceptionFilter(Protocol):
     """Anything with a ``catch``."""
 
-    def catch(self, exception: Exception, context: Any) -> Any:
-        """Return the reply, or raise the error; raising *exception* again leaves it as it is."""
+    def catch(self, exception: Any, context: Any) -> Any:
+        """Return the reply, or raise the error; raising *exception* again leaves it as it is.
+
+        :param exception: of the types in ``exceptions``; without them whatever a handler can
+            raise, ``SystemExit`` for example.
+        """
         ...
 
 
@@ -91,11 +96,11 @@ def filters_of(target: Any) -> tuple[ExceptionFilter, ...]:
 
 
 def choose_filter(
-    filters: Sequence[ExceptionFilter], exception: Exception
+    filters: Sequence[ExceptionFilter], exception: BaseException
 ) -> ExceptionFilter | None:
     """The first filter that wants exceptions of this type."""
     for candidate in filters:
-        if isinstance(exception, getattr(candidate, "exceptions", Exception)):
+        if isinstance(exception, getattr(candidate, "exceptions", BaseException)):
             return candidate
     return None
 
@@ -120,9 +125,9 @@ class KafkaMaxRetryExceptionFilter:
             raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
         self.max_retries = max_retries
         self.skip_handler = skip_handler
-        self._policy = Retry(max_attempts=max_retries + 1, backoff=fixed(0), on=(Exception,))
+        self._policy = Retry(max_attempts=max_retries + 1, backoff=fixed(0), on=(BaseException,))
 
-    def catch(self, exception: Exception, context: FilterContext) -> Any:
+    def catch(self, exception: BaseException, context: FilterContext) -> Any:
         """Raise *exception* while retries are left; then skip, and return."""
         if context.expects_reply and not isinstance(exception, KafkaRetriableException):
             raise exception  # it is answered, not retried
@@ -131,24 +136,25 @@ class KafkaMaxRetryExceptionFilter:
             raise exception
         self._skip(context.message, exception)
         if context.expects_reply:
-            error = getattr(exception, "error", None) or str(exception)
+            error = getattr(exception, "error", None) or error_text(exception)
             raise RpcException(error) from exception
         return None
 
-    def _skip(self, message: Any, exception: Exception) -> None:
+    def _skip(self, message: Any, exception: BaseException) -> None:
         logger.warning(
-            "%s[%d] offset %d is skipped after %d retries: %r",
+            "%s[%d] offset %d is skipped after %d retries: %s: %s",
             message.topic,
             message.partition,
             message.offset,
             self.max_retries,
-            exception,
+            type(exception).__name__,
+            error_text(exception),
         )
         if self.skip_handler is None:
             return
         try:
             self.skip_handler(message)
-        except Exception:
+        except BaseException:
             logger.exception(
                 "the skip handler failed for %s[%d] offset %d",
                 message.topic,

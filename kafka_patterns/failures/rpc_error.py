@@ -10,6 +10,7 @@ from kafka_patterns.errors import (
     ReplyPayloadError,
     RpcException,
 )
+from kafka_patterns.failures.causes import error_text
 from kafka_patterns.headers import INTERNAL_SERVER_ERROR
 
 __all__ = ["error_object", "is_expected"]
@@ -25,9 +26,9 @@ def error_object(error: BaseException) -> Any:
     if isinstance(error, RpcException):
         return _rpc_error(error.error)
     if isinstance(error, KafkaRetriableException):
-        return {"error": error.error, "message": str(error)}
+        return {"error": error.error, "message": error_text(error)}
     if isinstance(error, PayloadError) and not isinstance(error, ReplyPayloadError):
-        return {"status": "error", "message": str(error)}
+        return {"status": "error", "message": error_text(error)}
     return {"status": "error", "message": INTERNAL_SERVER_ERROR}
 
 
@@ -37,7 +38,7 @@ def _rpc_error(error: Any) -> Any:
     if isinstance(error, (str, int, float)):
         return {"status": "error", "message": error}
     if isinstance(error, BaseException):
-        return {"status": "error", "message": str(error)}
+        return {"status": "error", "message": error_text(error)}
     return error
 
 

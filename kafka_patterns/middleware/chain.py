@@ -62,7 +62,7 @@ class _Layer:
             return
         try:
             self.after(context, **ending)
-        except Exception:
+        except BaseException:
             message = context.message
             logger.exception(
                 "middleware %s failed after %s[%d] offset %d, which stays as it ended",

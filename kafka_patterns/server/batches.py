@@ -46,7 +46,7 @@ class BatchDispatcher:
         self._recovery = recovery
 
     def process(self, items: Sequence[WorkItem], handler: Handler) -> BatchOutcome:
-        """Work on *items*, neighbours of one partition; never raises an ``Exception``."""
+        """Work on *items*, neighbours of one partition; raises nothing that a handler does."""
         parting = list(takewhile(lambda item: _is_parting(item, handler), items))
         if parting:
             left = [item for item in parting if handler in item.letters]
@@ -81,21 +81,21 @@ class BatchDispatcher:
                 invocation.item.attempt -= 1  # its turn did not come
             one = self._conclude_one(invocations[failed.index], failed.cause_or_itself)
             return attrs.evolve(one, finished=failed.index + one.finished)
-        except Exception as error:  # noqa: BLE001  handlers may raise anything
+        except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._conclude_all(invocations, error)
         return BatchOutcome(len(invocations))
 
-    def _conclude_all(self, invocations: list[Invocation], error: Exception) -> BatchOutcome:
+    def _conclude_all(self, invocations: list[Invocation], error: BaseException) -> BatchOutcome:
         """The batch failed as a whole: those whose tries are over are given up together."""
         first = invocations[0]
         try:
             exhaust(first.filter(error))
-        except Exception as remaining:  # noqa: BLE001  filters may raise anything
+        except BaseException as remaining:  # noqa: BLE001  SystemExit is a failure as any other
             first.log_failure(remaining)
             return self._recover(invocations, remaining)
         return BatchOutcome(len(invocations))
 
-    def _recover(self, invocations: list[Invocation], error: Exception) -> BatchOutcome:
+    def _recover(self, invocations: list[Invocation], error: BaseException) -> BatchOutcome:
         given_up: list[Deferred] = []
         for count, invocation in enumerate(invocations):
             invocation.wrong_call = invocations[0].wrong_call
@@ -110,7 +110,7 @@ class BatchDispatcher:
             given_up.append(as_deferred(outcome))
         return BatchOutcome(0, join_outcomes(given_up, Finished()), len(given_up))
 
-    def _conclude_one(self, invocation: Invocation, error: Exception) -> BatchOutcome:
+    def _conclude_one(self, invocation: Invocation, error: BaseException) -> BatchOutcome:
         """Filters and the policy for unreadable payloads, as for a single event."""
 
         def fail() -> None:

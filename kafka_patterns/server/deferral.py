@@ -34,7 +34,7 @@ class Acknowledgement:
         """
         self._settle(lambda: reply)
 
-    def failed(self, exception: Exception) -> None:
+    def failed(self, exception: BaseException) -> None:
         """The work failed, as if the handler had raised *exception*. From any thread.
 
         :raises KafkaPatternsError: if it was acknowledged before.

@@ -60,7 +60,7 @@ class Dispatcher:
         self._still_wanted = still_wanted
 
     def process(self, item: WorkItem) -> Outcome:
-        """Work on *item*; never raises an ``Exception``."""
+        """Work on *item*; raises nothing that a handler or a filter does."""
         deadline = read_deadline(item.record.header(headers.DEADLINE))
         if deadline is None:
             return self._process(item)
@@ -135,9 +135,9 @@ class Dispatcher:
         try:
             try:
                 exhaust(produce())
-            except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+            except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
                 exhaust(invocation.filter(error))
-        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+        except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._recovery.after_event(invocation, error)
         invocation.item.went_through(invocation.handler)
         return FINISHED
@@ -159,9 +159,9 @@ class Dispatcher:
         try:
             try:
                 _answer(produce(), replies)
-            except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+            except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
                 _answer(invocation.filter(error), replies)
-        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+        except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._recovery.after_request(invocation, replies, error)
         return Finished(reply_under_way=True)
 
@@ -173,7 +173,7 @@ class Dispatcher:
         """Call the handler, and conclude, unless it finishes the message later."""
         try:
             result = invocation.run(consume)
-        except Exception as error:  # noqa: BLE001  handlers and filters may raise anything
+        except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             acknowledgement = invocation.end()
             if acknowledgement is not None and not acknowledgement.void():
                 # Another thread acknowledged it before the handler raised.
@@ -185,7 +185,7 @@ class Dispatcher:
         return conclude(invocation, lambda: result)
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: BaseException) -> None:
     raise error
 
 

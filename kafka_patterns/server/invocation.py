@@ -11,7 +11,7 @@ import attrs
 
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.errors import ConfigurationError, KafkaPatternsError, PayloadError
-from kafka_patterns.failures.causes import Cause, is_wrong_call
+from kafka_patterns.failures.causes import Cause, error_text, is_wrong_call
 from kafka_patterns.failures.filters import ExceptionFilter, choose_filter
 from kafka_patterns.failures.rpc_error import is_expected
 from kafka_patterns.message import IncomingMessage, Record
@@ -174,7 +174,7 @@ class Invocation:
     def _call_and_filter(self, consume: Callable[[Any], Any]) -> Any:
         try:
             return consume(self.call())
-        except Exception as error:
+        except BaseException as error:
             if self.acknowledgement is not None:
                 raise  # whether the error counts depends on who was first
             return consume(self.filter(error))
@@ -211,11 +211,11 @@ class Invocation:
             raise self.poison
         try:
             return self.handler.read_body(self.item.record.value, self.value)
-        except PayloadError as error:
-            self.poison = error
-            raise
+        except BaseException as error:
+            self.poison = _unreadable(error, "a hook of the payload's type")
+            raise self.poison from error
 
-    def filter(self, error: Exception) -> Any:
+    def filter(self, error: BaseException) -> Any:
         """The value a filter puts in place of *error*; raises the error that remains.
 
         Filters are asked once: what they let pass, the middleware may see before it comes here.
@@ -240,7 +240,7 @@ class Invocation:
             record.offset,
             self.item.attempt,
             type(error).__name__,
-            error,
+            error_text(error),
             exc_info=None if is_expected(error) else error,
         )
 
@@ -271,6 +271,15 @@ class InvocationMaker:
         invocation = Invocation(item, handler, self, conclude, expects_reply)
         try:
             invocation.value = self.serialization.decode(item.record, pattern=handler.mark.pattern)
-        except PayloadError as error:
-            invocation.poison = error
+        except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
+            invocation.poison = _unreadable(error, "the deserializer")
         return invocation
+
+
+def _unreadable(error: BaseException, reader: str) -> PayloadError:
+    """What *reader* raised, as the failure of the payload that it is."""
+    if isinstance(error, PayloadError):
+        return error
+    unreadable = PayloadError(f"{reader} failed: {type(error).__name__}: {error_text(error)}")
+    unreadable.__cause__ = error
+    return unreadable

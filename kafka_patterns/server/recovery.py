@@ -69,8 +69,14 @@ class Recovery:
         if item.first_tried is None:
             item.first_tried = self._clock()
 
-    def after_event(self, invocation: Invocation, error: Exception) -> Outcome:
+    def after_event(self, invocation: Invocation, error: BaseException) -> Outcome:
         """What becomes of an event whose handler, and filters, ended with *error*."""
+        try:
+            return self._after_event(invocation, error)
+        except BaseException as fault:  # noqa: BLE001  whoever deferred it waits for an outcome
+            return self.after_crash(invocation.item, fault)
+
+    def _after_event(self, invocation: Invocation, error: BaseException) -> Outcome:
         invocation.log_failure(error)
         decision = self.decide(invocation, error)
         if isinstance(decision, RetryAfter):
@@ -81,7 +87,7 @@ class Recovery:
         return self.give_up(invocation, error, decision.reason)
 
     def _pass_on(
-        self, invocation: Invocation, retry: RetryTopics, error: Exception, delay: float
+        self, invocation: Invocation, retry: RetryTopics, error: BaseException, delay: float
     ) -> Outcome:
         """The next try comes from the next retry topic."""
         item, handler = invocation.item, invocation.handler
@@ -106,9 +112,17 @@ class Recovery:
         return seconds_until_due(item.record, self._wall_clock(), longest)
 
     def after_request(
-        self, invocation: Invocation, replies: Replies | NoReplies, error: Exception
+        self, invocation: Invocation, replies: Replies | NoReplies, error: BaseException
     ) -> Outcome:
         """What becomes of a request: it is answered with *error*, or tried again."""
+        try:
+            return self._after_request(invocation, replies, error)
+        except BaseException as fault:  # noqa: BLE001  whoever deferred it waits for an outcome
+            return self.after_crash(invocation.item, fault)
+
+    def _after_request(
+        self, invocation: Invocation, replies: Replies | NoReplies, error: BaseException
+    ) -> Outcome:
         invocation.log_failure(error)
         decision = self.decide(invocation, error)
         if isinstance(decision, RetryAfter) and not replies.has_values:
@@ -122,7 +136,7 @@ class Recovery:
         replies.error(error_object(error))
         return self.bury(item, handler)
 
-    def decide(self, invocation: Invocation, error: Exception) -> Decision:
+    def decide(self, invocation: Invocation, error: BaseException) -> Decision:
         """Ask the policy of the handler. One that fails itself counts as one that waits."""
         context, item = invocation.context, invocation.item
         own = invocation.handler.mark.retry
@@ -147,11 +161,11 @@ class Recovery:
         )
         try:
             return (own or default).decide(failure)
-        except Exception:
+        except BaseException:
             logger.exception("the retry policy of handler %s failed", invocation.handler.name)
             return RetryAfter(self._backoff(item.attempt))
 
-    def give_up(self, invocation: Invocation, error: Exception, reason: Reason) -> Outcome:
+    def give_up(self, invocation: Invocation, error: BaseException, reason: Reason) -> Outcome:
         """An event is not tried again, for *reason*."""
         item, handler = invocation.item, invocation.handler
         if handler.mark.dead_letter is not None:
@@ -188,7 +202,7 @@ class Recovery:
 
         return Deferred(lambda listener: ended.add_done_callback(lambda _: listener(outcome())))
 
-    def _write_dead_letter(self, item: WorkItem, handler: Handler, error: Exception) -> None:
+    def _write_dead_letter(self, item: WorkItem, handler: Handler, error: BaseException) -> None:
         chosen = handler.mark.dead_letter
         assert chosen is not None
         record = _as_it_was(item, handler)
@@ -196,8 +210,8 @@ class Recovery:
         item.put_letter(handler, chosen.letter(record, error, self._group, was_dead=was_dead))
 
     def after_crash(self, item: WorkItem, error: BaseException) -> Outcome:
-        """What becomes of a message whose handler raised what is no ``Exception``."""
-        logger.error("a handler raised %s", type(error).__name__, exc_info=error)
+        """What becomes of a message when a fault of this library's own came between."""
+        logger.error("work on %s[%d] offset %d broke off", *item.record[:3], exc_info=error)
         return RetryLater(error, self._backoff(max(1, item.attempt)))
 
 

@@ -62,7 +62,7 @@ class Replier:
     def allows(self, address: ReplyAddress) -> bool:
         """Whether a reply may go to *address*; a refusal is counted and logged."""
         topic = address.topic
-        allowed = is_valid_topic_name(topic) and not self._is_own(topic) and self._allow(topic)
+        allowed = is_valid_topic_name(topic) and not self._is_own(topic) and self._may(topic)
         if not allowed:
             self.counters.add("replies_refused")
             logger.warning(
@@ -71,6 +71,13 @@ class Replier:
                 topic,
             )
         return allowed
+
+    def _may(self, topic: str) -> bool:
+        try:
+            return bool(self._allow(topic))
+        except BaseException:
+            logger.exception("run.allow_reply_topic failed for topic %.300r", topic)
+            return False
 
     def value(self, payload: Any, address: ReplyAddress, pattern: str) -> EncodedMessage:
         """A reply with what a handler returned.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,6 +20,7 @@ from kafka_patterns.message import (
     RecordMetadata,
     TopicPartition,
 )
+from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.batches import BatchDispatcher
 from kafka_patterns.server.dispatcher import Dispatcher
@@ -125,11 +126,17 @@ class ServerInFakeTime:
         on_poison: str = "hold",
         auto_commit: bool = True,
         ledger: Ledger | None = None,
+        serialization: Serialization | None = None,
+        middleware: Sequence[Any] = (),
+        filters: Sequence[Any] = (),
+        allow_reply_topic: Callable[[str], Any] = lambda topic: True,
+        skip_expired: bool = False,
     ) -> None:
         self.time = FakeTime()
         self.producer = FakeProducer()
         self.counters = Counters()
         self.routes = Routes()
+        serialization = serialization or Serialization(None, None)
         for function in handlers:
             for mark in marks_of(function):
                 self.routes.add(make_handler(mark, function))
@@ -149,14 +156,19 @@ class ServerInFakeTime:
         books = Books(self.ledger, nothing, membership, fetcher, auto_commit, threshold=None)
         self._books = books
         invocations = InvocationMaker(
-            Serialization(None, None), nothing, nothing, (), commit=lambda items: True
+            serialization,
+            nothing,
+            nothing,
+            tuple(filters),
+            commit=self._commit,
+            middleware=MiddlewareChain(middleware) or None,
         )
         producer: Any = self.producer
         replier = Replier(
             producer,
-            Serialization(None, None),
+            serialization,
             timers,
-            allow=lambda topic: True,
+            allow=allow_reply_topic,
             is_own=lambda topic: False,
             send_timeout=1,
             counters=self.counters,
@@ -176,7 +188,7 @@ class ServerInFakeTime:
             replier,
             timers,
             self.recovery,
-            skip_expired=False,
+            skip_expired=skip_expired,
             reply_ended=books.reply_ended,
             still_wanted=lambda item: not item.assigned.lost and not self.is_stopping,
         )
@@ -247,6 +259,11 @@ class ServerInFakeTime:
                 self._processor.work(item)
                 worked = True
             self.lanes.done(item)
+
+    def _commit(self, items: Sequence[WorkItem]) -> bool:
+        for item in items:
+            self.ledger.finish(item.assigned, item.record)
+        return True
 
     def position(self, topic: str) -> int:
         """What may be committed."""
