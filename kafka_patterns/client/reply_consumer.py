@@ -31,7 +31,7 @@ from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.status import KafkaStatus
 from kafka_patterns.transport.base import LATEST, Admin, Transport
-from kafka_patterns.transport.group import Member
+from kafka_patterns.transport.group import Assignment, Member
 
 __all__ = ["ReplyConsumer"]
 
@@ -82,6 +82,7 @@ class ReplyConsumer:
         self._closing = threading.Event()
         self._draw = secrets.randbits(32)
         self._chosen: dict[str, int] = {}
+        self._untaken: dict[str, list[int]] | None = None  # what the group decided since the tick
         self._subscribing = threading.Lock()  # held while topics are added
         self.partitions = ReplyPartitions(self, pending, group_id, options.client.brokers)
         self._opener = Opener(self.partitions, self._closing, f"{name}-opener")
@@ -262,17 +263,18 @@ class ReplyConsumer:
         if self.partitions.settled:
             self._set_status(KafkaStatus.REBALANCING)
 
-    def on_assigned(
-        self, member: Member, partitions: Collection[TopicPartition], generation: int
-    ) -> None:
-        assignment: dict[str, list[int]] = {}
-        for topic, partition in partitions:
-            assignment.setdefault(topic, []).append(partition)
-        logger.info("group %s, generation %d: %s", self._group_id, generation, assignment)
-        self.partitions.assign(assignment)
+    def on_assigned(self, member: Member, assignment: Assignment) -> None:
+        by_topic: dict[str, list[int]] = {}
+        for topic, partition in sorted(assignment.partitions):
+            by_topic.setdefault(topic, []).append(partition)
+        logger.info("group %s, generation %d: %s", self._group_id, assignment.generation, by_topic)
+        self._untaken = by_topic
 
     def on_tick(self, member: Member) -> None:
         self._outage.over()
+        assignment, self._untaken = self._untaken, None
+        if assignment is not None:
+            self.partitions.assign(assignment)
         if self.partitions.unopened:
             self._opener.start()
         if self.partitions.settled and not self._closing.is_set():
@@ -286,6 +288,7 @@ class ReplyConsumer:
     def on_crash(self, error: BaseException) -> None:
         if isinstance(error, GroupError):
             logger.error("%s", error)
+        self._untaken = None
         self._set_status(KafkaStatus.CRASHED)
 
     def before_leave(self, member: Member) -> None:

@@ -10,15 +10,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import GroupError, NotConnected, TransportError
-from kafka_patterns.message import TopicPartition
 from kafka_patterns.transport.base import Interrupted
-from kafka_patterns.transport.group import AssignmentListener, Member
+from kafka_patterns.transport.group import Assignment, AssignmentListener, Member
 
 __all__ = ["Membership", "MembershipOwner"]
 
@@ -43,10 +42,8 @@ class MembershipOwner(Protocol):
         """All partitions are given back; locks are held, so this must be quick."""
         ...
 
-    def on_assigned(
-        self, member: Member, partitions: Collection[TopicPartition], generation: int
-    ) -> None:
-        """The group decided; no locks are held."""
+    def on_assigned(self, member: Member, assignment: Assignment) -> None:
+        """The group decided; told before it decides again, so this must be quick."""
         ...
 
     def on_tick(self, member: Member) -> None:
@@ -89,7 +86,7 @@ class Membership(AssignmentListener):
         self._commands: deque[tuple[Callable[[Member], Any], Future[Any]]] = deque()
         self._stop_requested = threading.Event()
         self._member: Member | None = None
-        self._assignment: tuple[list[TopicPartition], int] | None = None
+        self._untold: deque[Assignment] = deque()  # one poll may join several times
         self._topics_refreshed = 0.0
         self.last_poll = time.monotonic()
         self.failure: BaseException | None = None
@@ -151,10 +148,12 @@ class Membership(AssignmentListener):
 
     def on_revoked(self, *, membership_lost: bool) -> None:
         if self._member is not None:
+            # First: what the last one took away must not be committed in its name.
+            self._tell_assignments(self._member)
             self._owner.on_revoked(self._member, membership_lost=membership_lost)
 
-    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
-        self._assignment = (list(partitions), generation)
+    def on_assigned(self, assignment: Assignment) -> None:
+        self._untold.append(assignment)
 
     # Everything below runs in the membership's thread.
 
@@ -184,6 +183,7 @@ class Membership(AssignmentListener):
 
     def _live(self, member: Member) -> None:
         trouble = 0
+        self._untold.clear()  # an earlier member's mean nothing to this one
         while not self._stop_requested.is_set():
             try:
                 # Told once: in an outage the owner has more to say than that it rebalances.
@@ -199,17 +199,16 @@ class Membership(AssignmentListener):
                 self._stop_requested.wait(_TROUBLE_BACKOFF(trouble))
             finally:
                 self.last_poll = time.monotonic()
-            self._tell_assignment(member)
+            self._tell_assignments(member)
             self._run_commands(member)
             if not trouble:
                 self._owner.on_tick(member)
                 self._look_for_missing_topics(member)
         self._owner.before_leave(member)
 
-    def _tell_assignment(self, member: Member) -> None:
-        assignment, self._assignment = self._assignment, None
-        if assignment is not None:
-            self._owner.on_assigned(member, *assignment)
+    def _tell_assignments(self, member: Member) -> None:
+        while self._untold:
+            self._owner.on_assigned(member, self._untold.popleft())
 
     def _look_for_missing_topics(self, member: Member) -> None:
         """A topic that does not exist yet would otherwise be noticed minutes after it does."""

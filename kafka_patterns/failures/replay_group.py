@@ -10,7 +10,7 @@ from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.headers import REPLAY_ASSIGNOR_NAME, REPLAY_ASSIGNOR_VERSION
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import Transport
-from kafka_patterns.transport.group import AssignmentListener, MemberClaim
+from kafka_patterns.transport.group import Assignment, AssignmentListener, MemberClaim
 
 __all__ = ["ReplayGroup", "SoleOwner"]
 
@@ -66,9 +66,9 @@ class ReplayGroup(AssignmentListener):
     def on_revoked(self, *, membership_lost: bool) -> None:
         self._settled = False
 
-    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
+    def on_assigned(self, assignment: Assignment) -> None:
         self._settled = True
-        self._policy.owns = bool(partitions)
+        self._policy.owns = bool(assignment.partitions)
 
     def committed(
         self, partitions: Collection[TopicPartition]

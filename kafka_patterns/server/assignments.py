@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
+from kafka_patterns.server.assignor import NO_CLAIM, Claim
 from kafka_patterns.server.ledger import Ledger
 from kafka_patterns.transport.base import EARLIEST, LATEST, Admin
-from kafka_patterns.transport.group import Member
+from kafka_patterns.transport.group import Assignment, Member
 
 __all__ = ["Assignments"]
 
@@ -35,26 +36,45 @@ class Assignments:
         self._fetcher = fetcher
         self._first = EARLIEST if from_beginning else LATEST
         self._existed: dict[str, Collection[int]] = {}
-        self._assigned: set[TopicPartition] | None = None
+        self._current: Assignment | None = None
         self._retry_at = 0.0
 
     def existed(self, partitions: Mapping[str, Collection[int]]) -> None:
         """These existed when the server came, by topic: all in others of the topic is for it."""
         self._existed.update(partitions)
 
-    def set(self, partitions: Collection[TopicPartition]) -> None:
+    def set(self, assignment: Assignment) -> None:
         """The group decided."""
-        self._assigned = set(partitions)
+        self._current = assignment
         self._retry_at = 0.0
+
+    def forget(self) -> None:
+        """This member has nothing until the group decides anew."""
+        self._current = None
+
+    def kept_by(self, assignment: Assignment) -> frozenset[TopicPartition]:
+        """What this member has without a break if *assignment* comes now."""
+        if self._current is None or not assignment.follows(self._current):
+            return frozenset()
+        return self._current.partitions & assignment.partitions
+
+    @property
+    def claim(self) -> Claim:
+        """What the group gave this member last, for the leader of the next generation."""
+        current = self._current
+        return NO_CLAIM if current is None else Claim(current.generation, current.partitions)
 
     @property
     def complete(self) -> bool:
         """Whether the group decided and everything it assigned is being read."""
-        return self._assigned is not None and self._assigned <= set(self._ledger.partitions)
+        return self._current is not None and not self._missing(self._current)
+
+    def _missing(self, assignment: Assignment) -> Collection[TopicPartition]:
+        return assignment.partitions.difference(self._ledger.partitions)
 
     def open_missing(self, member: Member) -> None:
         """Open what is assigned and not open; what cannot be opened now is tried again."""
-        missing = (self._assigned or set()) - set(self._ledger.partitions)
+        missing = () if self._current is None else self._missing(self._current)
         if not missing or time.monotonic() < self._retry_at:
             return
         try:

@@ -139,7 +139,7 @@ class Engine:
             watch=self._watch,
             fatal=fatal,
         )
-        policy = StickyPolicy(lambda: self._ledger.partitions)
+        policy = StickyPolicy(lambda: self._assignments.claim)
         self._membership = Membership(
             lambda listener: transport.member(group_id, self._discovery.topics, policy, listener),
             self._decisions,

@@ -19,7 +19,7 @@ from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.group import Member
+from kafka_patterns.transport.group import Assignment, Member
 
 __all__ = ["GroupDecisions"]
 
@@ -87,6 +87,7 @@ class GroupDecisions:
         """Others may have everything already."""
         if self._ledger.partitions:
             self._set_status(KafkaStatus.REBALANCING)
+        self._assignments.forget()
         self._lose(self._ledger.partitions)
 
     def _quiet_down(self) -> None:
@@ -101,7 +102,6 @@ class GroupDecisions:
 
     def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
         """Commit what is finished, while the old generation still may."""
-        self._lanes.freeze()
         if membership_lost:
             self._lose_all()
             return
@@ -112,16 +112,19 @@ class GroupDecisions:
         except CommitFailed as error:
             logger.warning("the commit before a rebalance failed: %s", error)
 
-    def on_assigned(
-        self, member: Member, partitions: Collection[TopicPartition], generation: int
-    ) -> None:
-        """Give up what left, keep what stayed, open what came."""
-        logger.info("group %s, generation %d: %s", self._group_id, generation, sorted(partitions))
-        self._lose(set(self._ledger.partitions) - set(partitions))
-        self._assignments.set(partitions)
-        self._is_quiet = False
-        self._lanes.thaw()
-        self._assignments.open_missing(member)
+    def on_assigned(self, member: Member, assignment: Assignment) -> None:
+        """Give up what left, keep what stayed; the tick opens what came, and lets handlers start.
+
+        Nothing stays if others may have had it since the last assignment.
+        """
+        logger.info(
+            "group %s, generation %d: %s",
+            self._group_id,
+            assignment.generation,
+            sorted(assignment.partitions),
+        )
+        self._lose(set(self._ledger.partitions) - self._assignments.kept_by(assignment))
+        self._assignments.set(assignment)
 
     def _lose(self, partitions: Collection[TopicPartition]) -> None:
         for assigned in self.end_epochs(partitions):
@@ -136,12 +139,16 @@ class GroupDecisions:
 
     def on_tick(self, member: Member) -> None:
         self._outage.over()
+        if self._is_quiet and not member.rejoin_needed:
+            # Also if no rebalance came after all: the one that was announced may be called off.
+            self._is_quiet = False
+            self._lanes.thaw()
         self._watch.warn()
         self._discovery.look_again(member)
         self._assignments.open_missing(member)
         if self._auto_commit:
             self._committer.commit_if_due(member)
-        if self._assignments.complete and not self._stopping.is_set():
+        if self._assignments.complete and not (self._is_quiet or self._stopping.is_set()):
             self._set_status(KafkaStatus.CONNECTED)
 
     def on_trouble(self, error: TransportError) -> None:
@@ -153,6 +160,7 @@ class GroupDecisions:
     def on_crash(self, error: BaseException) -> None:
         self.last_error = error
         self._set_status(KafkaStatus.CRASHED)
+        self._assignments.forget()
         self._lose(self._ledger.partitions)
         if isinstance(error, GroupError):
             self._fatal(error)

@@ -13,7 +13,27 @@ import attrs
 
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 
-__all__ = ["AssignmentListener", "AssignmentPolicy", "Member", "MemberClaim"]
+__all__ = ["Assignment", "AssignmentListener", "AssignmentPolicy", "Member", "MemberClaim"]
+
+
+@attrs.frozen
+class Assignment:
+    """What one generation of the group gave this member.
+
+    :param member_id: the group's name for this member; another one after each lost membership.
+    """
+
+    partitions: frozenset[TopicPartition]
+    generation: int
+    member_id: str
+
+    def follows(self, before: Assignment) -> bool:
+        """Whether nobody else can have had anything of *before* in between.
+
+        A generation that this member missed may have given it to others, also if it was never
+        thrown out. A follower that joins again and says nothing new gets the same one once more.
+        """
+        return self.member_id == before.member_id and self.generation - before.generation in (0, 1)
 
 
 class AssignmentListener(Protocol):
@@ -27,8 +47,8 @@ class AssignmentListener(Protocol):
         """
         ...
 
-    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
-        """The rebalance ended with this assignment."""
+    def on_assigned(self, assignment: Assignment) -> None:
+        """The rebalance ended with this assignment; the next one may begin in the same poll."""
         ...
 
 

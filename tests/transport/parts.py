@@ -12,7 +12,7 @@ from kafka_patterns.errors import SendFailed, TransportError
 from kafka_patterns.message import EncodedMessage, Record, RecordMetadata, TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.transport.base import Room
-from kafka_patterns.transport.group import AssignmentPolicy, MemberClaim
+from kafka_patterns.transport.group import Assignment, AssignmentPolicy, MemberClaim
 from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
 from kafka_patterns.transport.kafka_python.member import KafkaMember
 from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace
@@ -131,12 +131,14 @@ class Listener:
     def __init__(self) -> None:
         self.revoked: list[bool] = []
         self.assigned: list[tuple[list[TopicPartition], int]] = []
+        self.assignments: list[Assignment] = []
 
     def on_revoked(self, *, membership_lost: bool) -> None:
         self.revoked.append(membership_lost)
 
-    def on_assigned(self, partitions: Collection[TopicPartition], generation: int) -> None:
-        self.assigned.append((sorted(partitions), generation))
+    def on_assigned(self, assignment: Assignment) -> None:
+        self.assignments.append(assignment)
+        self.assigned.append((sorted(assignment.partitions), assignment.generation))
 
     @property
     def partitions(self) -> list[TopicPartition] | None:

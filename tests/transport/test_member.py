@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafka_patterns.errors import GroupError
+from kafka_patterns.errors import GroupError, TransportError
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.testing import ApiKey
 from tests.support.waiting import eventually
@@ -141,6 +141,42 @@ class TestJoin:
             eventually(lambda: listener.assigned)
 
         assert not any(isinstance(error, GroupError) for error in errors)
+
+    def test_join_that_failed_is_tried_again_though_what_made_it_due_is_undone(
+        self, own, own_broker, hero
+    ) -> None:
+        listener = Listener()
+        member = own.joined("heroes", hero, listener=listener)
+        before = len(listener.assigned)
+        coordinator = member.unwrap()._coordinator
+        known = coordinator._metadata_snapshot
+        own_broker.push_request_errors(ApiKey.JOIN_GROUP, UNKNOWN)
+
+        # As when a broker that has just started tells of fewer partitions, for a moment.
+        coordinator._metadata_snapshot = {hero: {0}}
+        with pytest.raises(TransportError):
+            member.poll(0)
+        coordinator._metadata_snapshot = known
+
+        assert member.rejoin_needed
+        with polling(member):
+            eventually(lambda: len(listener.assigned) > before)
+        assert member.seconds_since_contact < 15
+
+    def test_assignments_tell_the_name_that_the_group_has_for_the_member(
+        self, own, own_broker, hero
+    ) -> None:
+        listener = Listener()
+        member = own.joined("heroes", hero, listener=listener)
+        with polling(member):
+            own_broker.push_request_errors(ApiKey.HEARTBEAT, REBALANCE_IN_PROGRESS)
+            eventually(lambda: len(listener.assigned) >= 2)
+            own_broker.push_request_errors(ApiKey.HEARTBEAT, UNKNOWN_MEMBER)
+            eventually(lambda: len(listener.assigned) >= 3)
+
+        first, again, anew = listener.assignments[:3]
+        assert again.follows(first)
+        assert not anew.follows(again)
 
 
 class TestOtherMembers:

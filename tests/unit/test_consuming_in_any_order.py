@@ -1,7 +1,8 @@
 """Nothing is lost and nothing overtakes, whatever finishes, fails, moves and dies in which order.
 
 A simulation: the parts of a server that decide, with a fake log, group and clock. Rebalances keep
-and take partitions, generations are missed, servers are killed, commits are answered late.
+and take partitions, follow each other at once, are announced and called off; generations are
+missed, members come back under another name, servers are killed, commits are answered late.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.server.work import WorkItem
+from kafka_patterns.transport.group import Assignment
 
 PARTITIONS = [TopicPartition("hero", number) for number in range(3)]
 MAX_IN_FLIGHT = 9
@@ -63,6 +65,12 @@ class World:
         self.committed: dict[TopicPartition, OffsetAndMetadata] = {}
         self.handled: set[tuple[TopicPartition, int]] = set()
 
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        for partition, (offset, _) in offsets.items():
+            before = self.committed.get(partition)
+            assert before is None or offset >= before.offset, "a committed offset went back"
+        self.committed.update(offsets)
+
     def end(self, partition: TopicPartition) -> int:
         log = self.log[partition]
         return log[-1].offset + 1 if log else 0
@@ -74,7 +82,9 @@ class Member:
 
     world: World
     generation: int | None = 0
+    name: str = "member-0"
     membership_lost: bool = False
+    rejoin_needed: bool = False
     under_way: list[tuple[int | None, Mapping[TopicPartition, OffsetAndMetadata], Done]] = (
         attrs.field(factory=list)
     )
@@ -89,7 +99,7 @@ class Member:
     ) -> None:
         if self.generation is None:
             raise CommitFailed("another generation")
-        self.world.committed.update(offsets)
+        self.world.commit(offsets)
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], done: Done) -> None:
         self.under_way.append((self.generation, offsets, done))
@@ -100,7 +110,7 @@ class Member:
         if generation is None or generation != self.generation:
             done(CommitFailed("another generation"))
         else:
-            self.world.committed.update(offsets)
+            self.world.commit(offsets)
             done(None)
 
 
@@ -166,6 +176,7 @@ class Server:
             watch=nothing,
             fatal=lambda _: None,
         )
+        self.owned: Collection[TopicPartition] = ()
         self.running: list[WorkItem] = []
         self.finished: dict[AssignedPartition, set[int]] = defaultdict(set)
         self.finished_before: dict[AssignedPartition, list[Run]] = {}
@@ -208,6 +219,7 @@ class Server:
                     self.free(item)
                 continue
             assert item.assigned is self.reading.positions[item.assigned.partition][0]
+            assert self.member.generation is None or item.assigned.partition in self.owned
             self._check_order(item)
             self.running.append(item)
             return item
@@ -256,20 +268,30 @@ class ConsumingMachine(RuleBasedStateMachine):
     def start(self, partitions: set[TopicPartition]) -> None:
         self.world = World()
         self.generations = itertools.count(1)
+        self.names = itertools.count(1)
         self.rebalancing = False
         self.begin(partitions)
 
     def begin(self, partitions: Collection[TopicPartition]) -> None:
         self.server = Server(self.world)
+        self.server.member.membership_lost = True
         self.settle(partitions)
 
     def settle(self, partitions: Collection[TopicPartition]) -> None:
+        self.join(partitions)
+        self.rebalancing = False
+        self.server.decisions.on_tick(self.server.member)
+        assert set(self.server.ledger.partitions) == set(partitions)
+
+    def join(self, partitions: Collection[TopicPartition]) -> None:
         member = self.server.member
         member.generation = next(self.generations)
-        member.membership_lost = False
-        self.rebalancing = False
-        self.server.decisions.on_assigned(member, partitions, member.generation)
-        assert set(self.server.ledger.partitions) == set(partitions)
+        if member.membership_lost:
+            member.name = f"member-{next(self.names)}"
+            member.membership_lost = False
+        given = Assignment(frozenset(partitions), member.generation, member.name)
+        self.server.owned = given.partitions
+        self.server.decisions.on_assigned(member, given)
 
     # The log
 
@@ -309,10 +331,20 @@ class ConsumingMachine(RuleBasedStateMachine):
 
     # Now and then, what disturbs it
 
-    @rule(kind=st.sampled_from(["rebalance", "miss", "kill"]), partitions=SUBSETS)
-    def disturb(self, kind: str, partitions: set[TopicPartition]) -> None:
+    @rule(
+        kind=st.sampled_from(["rebalance", "miss", "kill", "call off"]),
+        end=st.sampled_from(["next", "next", "twice", "missed", "thrown out"]),
+        partitions=SUBSETS,
+        data=st.data(),
+    )
+    def disturb(
+        self, kind: str, end: str, partitions: set[TopicPartition], data: st.DataObject
+    ) -> None:
         if self.rebalancing:
-            self.rebalance_ends(partitions)
+            self.rebalance_ends(end, partitions, data)
+        elif kind == "call off":
+            self.server.decisions.before_rejoin(self.server.member)
+            self.server.decisions.on_tick(self.server.member)
         elif kind == "kill":
             self.begin(partitions)
         elif self.server.member.generation is None:
@@ -324,13 +356,27 @@ class ConsumingMachine(RuleBasedStateMachine):
             self.server.decisions.on_revoked(self.server.member, membership_lost=False)
             self.rebalancing = True
 
-    def rebalance_ends(self, partitions: set[TopicPartition]) -> None:
+    def rebalance_ends(
+        self, end: str, partitions: set[TopicPartition], data: st.DataObject
+    ) -> None:
         before = dict(self.server.reading.positions)
+        kept = set(partitions)
+        if end == "twice":
+            in_between = data.draw(SUBSETS)
+            kept &= in_between
+            self.join(in_between)
+            self.others_work(data, set(PARTITIONS) - in_between)
+            self.server.decisions.on_revoked(self.server.member, membership_lost=False)
+        elif end != "next":
+            kept.clear()
+            next(self.generations)
+            self.server.member.membership_lost = end == "thrown out"
+            self.others_work(data, PARTITIONS)
 
         self.settle(partitions)
 
         for partition, (epoch, position) in before.items():
-            if partition in partitions:
+            if partition in kept:
                 assert self.server.reading.positions[partition] == (epoch, position)
             else:
                 self.check_that_is_over(epoch)
@@ -345,6 +391,11 @@ class ConsumingMachine(RuleBasedStateMachine):
             self.check_that_is_over(epoch)
         self.settle(partitions)
 
+    def others_work(self, data: st.DataObject, partitions: Collection[TopicPartition]) -> None:
+        """On what this member does not have in a generation, of which it may know nothing."""
+        for partition in sorted(partitions):
+            self.let_another_work(partition, data.draw(st.integers(0, 3)))
+
     def check_that_is_over(self, epoch: AssignedPartition) -> None:
         """What was being read when it ended is not taken."""
         late = Record(*epoch.partition, 10**6, 0, None, b"late", [])
@@ -355,12 +406,14 @@ class ConsumingMachine(RuleBasedStateMachine):
         owned = self.server.member.generation is not None and (
             self.rebalancing or partition in self.server.ledger.partitions
         )
-        if owned:
-            return
+        if not owned:
+            self.let_another_work(partition, count)
+
+    def let_another_work(self, partition: TopicPartition, count: int) -> None:
         position = self.world.committed.get(partition, OffsetAndMetadata(0)).offset
         for record in [r for r in self.world.log[partition] if r.offset >= position][:count]:
             self.world.handled.add((partition, record.offset))
-            self.world.committed[partition] = OffsetAndMetadata(record.offset + 1)
+            self.world.commit({partition: OffsetAndMetadata(record.offset + 1)})
 
     # What always holds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from kafka_patterns.consuming import membership
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.errors import GroupError, TransportError
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.group import AssignmentListener
+from kafka_patterns.transport.group import Assignment, AssignmentListener
 from tests.support.waiting import eventually
 
 
@@ -25,7 +25,9 @@ class FakeMember:
     rejoin_needed = False
     seconds_since_contact = 0.0
 
-    def __init__(self, failures: list[Exception]) -> None:
+    def __init__(self, listener: AssignmentListener, failures: list[Exception]) -> None:
+        self.listener = listener
+        self.joins: list[Callable[[AssignmentListener], None]] = []
         self._failures = failures
         self._news = threading.Event()
         self.polls: list[float] = []
@@ -33,6 +35,8 @@ class FakeMember:
 
     def poll(self, timeout: float) -> None:
         self.polls.append(time.monotonic())
+        while self.joins:
+            self.joins.pop(0)(self.listener)
         if self._failures:
             raise self._failures.pop(0)
         self._news.wait(0.001)
@@ -53,15 +57,16 @@ class Owner:
     def __init__(self) -> None:
         self.crashes: list[BaseException] = []
         self.troubles: list[TransportError] = []
+        self.told: list[Assignment | str] = []
         self.ticks = 0
 
     def before_rejoin(self, member: Any) -> None: ...
 
-    def on_revoked(self, member: Any, *, membership_lost: bool) -> None: ...
+    def on_revoked(self, member: Any, *, membership_lost: bool) -> None:
+        self.told.append("revoked")
 
-    def on_assigned(
-        self, member: Any, partitions: Collection[TopicPartition], generation: int
-    ) -> None: ...
+    def on_assigned(self, member: Any, assignment: Assignment) -> None:
+        self.told.append(assignment)
 
     def on_tick(self, member: Any) -> None:
         self.ticks += 1
@@ -84,8 +89,8 @@ class Group:
         self.owner = Owner()
         self.membership = Membership(self.make, self.owner, "test-member")
 
-    def make(self, _: AssignmentListener) -> Any:
-        self.members.append(FakeMember(self.script.pop(0) if self.script else []))
+    def make(self, listener: AssignmentListener) -> Any:
+        self.members.append(FakeMember(listener, self.script.pop(0) if self.script else []))
         return self.members[-1]
 
     def start(self, *script: list[Exception]) -> None:
@@ -189,3 +194,57 @@ def test_command_that_fails_is_the_failure_of_who_asked(group: Group) -> None:
     with pytest.raises(ValueError, match="mine"):
         group.membership.submit(fail).result(20)
     assert group.owner.crashes == []
+
+
+def join(generation: int) -> Callable[[AssignmentListener], None]:
+    def join(listener: AssignmentListener) -> None:
+        listener.on_revoked(membership_lost=False)
+        listener.on_assigned(given(generation))
+
+    return join
+
+
+def given(generation: int) -> Assignment:
+    return Assignment(frozenset([TopicPartition("hero", generation)]), generation, "member")
+
+
+def test_each_assignment_of_a_poll_that_joins_twice_is_told_before_the_next_begins(
+    group: Group,
+) -> None:
+    group.start()
+    eventually(lambda: group.owner.ticks)
+
+    group.members[0].joins += [join(1), join(2)]
+
+    eventually(lambda: len(group.owner.told) == 4)
+    assert group.owner.told == ["revoked", given(1), "revoked", given(2)]
+
+
+def test_assignment_of_a_member_that_failed_means_nothing_to_the_next(group: Group) -> None:
+    def join_and_fail(listener: AssignmentListener) -> None:
+        listener.on_assigned(given(1))
+        raise RuntimeError("a bug in the base")
+
+    group.start()
+    eventually(lambda: group.owner.ticks)
+
+    group.members[0].joins.append(join_and_fail)
+    eventually(lambda: len(group.members) == 2)
+    ticks = group.owner.ticks
+    eventually(lambda: group.owner.ticks > ticks)
+
+    assert group.owner.crashes
+    assert group.owner.told == []
+
+
+def test_assignment_is_told_though_the_rest_of_its_poll_fails(group: Group) -> None:
+    def join_and_fail(listener: AssignmentListener) -> None:
+        listener.on_assigned(given(1))
+        raise TransportError("the coordinator is away")
+
+    group.start()
+    eventually(lambda: group.owner.ticks)
+
+    group.members[0].joins.append(join_and_fail)
+
+    eventually(lambda: group.owner.told == [given(1)])

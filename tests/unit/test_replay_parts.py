@@ -18,7 +18,7 @@ from kafka_patterns.failures.replay_group import ReplayGroup, SoleOwner
 from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.transport.base import OffsetOutOfRange, Room
-from kafka_patterns.transport.group import MemberClaim
+from kafka_patterns.transport.group import Assignment, MemberClaim
 
 P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
@@ -257,7 +257,7 @@ class FakeMember:
 
     def poll(self, timeout: float) -> None:
         self.group.on_revoked(membership_lost=False)
-        self.group.on_assigned([P0], 1)
+        self.group.on_assigned(Assignment(frozenset([P0]), 1, "member"))
 
     def commit_now(self, offsets: Any, timeout: float) -> None:
         if self.failing_commits:

@@ -113,6 +113,14 @@ class TolerantCoordinator(StaticMemberCoordinator):
             if self.coordinator_unknown():
                 raise future.exception or NodeNotReadyError("the group's coordinator")
 
+    def need_rejoin(self) -> bool:
+        """Whether a join is due; one that was begun is, until it succeeded.
+
+        The base forgets one that failed if what made it necessary, changed metadata, is undone:
+        a member outside the group, without heartbeats, that never joins again.
+        """
+        return bool(self.rejoining or super().need_rejoin())
+
     def _build_metadata_snapshot(self, subscription: Any, cluster: Any) -> dict[str, set[int]]:
         """The partitions of each topic; those last known of a topic that is unknown just now.
 

@@ -15,7 +15,7 @@ from kafka.future import Future as KafkaFuture
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import Interrupted
-from kafka_patterns.transport.group import AssignmentListener, AssignmentPolicy
+from kafka_patterns.transport.group import Assignment, AssignmentListener, AssignmentPolicy
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
 from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
@@ -39,8 +39,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the base ha
     def on_partitions_assigned(self, assigned: Collection[KafkaTopicPartition]) -> None:
         # The member reads nothing, even if somebody polls the unwrapped consumer.
         self._member.unwrap().pause(*assigned)
+        partitions = frozenset(TopicPartition(*tp) for tp in assigned)
         self._listener.on_assigned(
-            [TopicPartition(*tp) for tp in assigned], self._member.generation
+            Assignment(partitions, self._member.generation, self._member.member_id)
         )
 
 
@@ -87,6 +88,11 @@ class KafkaMember:
     def generation(self) -> int:
         """The group's generation at the last join."""
         return int(self._coordinator._generation.generation_id)
+
+    @property
+    def member_id(self) -> str:
+        """The group's name for this member at the last join."""
+        return str(self._coordinator._generation.member_id)
 
     def subscribe(self, topics: Collection[str]) -> None:
         self._topics = frozenset(topics)
