@@ -67,6 +67,7 @@ from kafka_patterns.message import (
     Record,
     RecordMetadata,
     TopicPartition,
+    Unreadable,
 )
 from kafka_patterns.middleware.chain import Middleware
 from kafka_patterns.middleware.current_message import (
@@ -87,6 +88,7 @@ from kafka_patterns.server.marks import Batch, event_pattern, message_pattern
 from kafka_patterns.server.server import ServerKafka
 from kafka_patterns.server.signals import ExitCode
 from kafka_patterns.server.watch import RunningHandler
+from kafka_patterns.standing import Standing
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [
@@ -153,6 +155,7 @@ __all__ = [
     "Serializer",
     "ServerHealth",
     "ServerKafka",
+    "Standing",
     "StoredReply",
     "Timing",
     "TimingMiddleware",
@@ -162,6 +165,7 @@ __all__ = [
     "TopicPartition",
     "Transport",
     "TransportError",
+    "Unreadable",
     "current_context",
     "current_message",
     "event_pattern",

@@ -51,6 +51,9 @@ DLT_EXCEPTION_CAUSE_FQCN: Final = "kafka_dlt-exception-cause-fqcn"
 DLT_EXCEPTION_MESSAGE: Final = "kafka_dlt-exception-message"
 DLT_EXCEPTION_STACKTRACE: Final = "kafka_dlt-exception-stacktrace"
 
+UNREADABLE: Final = "kafka_patterns-unreadable"
+"""Of a dead letter whose value is no message, but what was fetched and could not be read: why."""
+
 RETRY_TOPIC_PREFIX: Final = "retry_topic-"
 """Begins the headers by which Spring's retry topics count and wait."""
 

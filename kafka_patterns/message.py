@@ -18,6 +18,7 @@ __all__ = [
     "Record",
     "RecordMetadata",
     "TopicPartition",
+    "Unreadable",
 ]
 
 HeaderValue = str | bytes
@@ -85,12 +86,25 @@ class EncodedMessage:
     partition_is_wish: bool = False
 
 
+class Unreadable(NamedTuple):
+    """Why what was fetched is no record that can be read.
+
+    :param reason: what was found.
+    :param is_raw: whether the value is what was fetched, a record or a whole batch, as it came:
+        its key and headers are unknown then. Otherwise it is read, but for what *reason* says.
+    """
+
+    reason: str
+    is_raw: bool = False
+
+
 class Record(NamedTuple):
     """A record as it was fetched: raw bytes, nothing parsed.
 
-    ``headers`` is a list of pairs, for names repeat and values may be null.
+    ``headers`` is a list of pairs, for names repeat and values may be null. The bytes of a name
+    that is no UTF-8 stand in it as ``surrogateescape`` writes them.
     ``timestamp`` is in milliseconds since 1970; ``timestamp_type`` is 0 if the producer set it,
-    1 if the broker did.
+    1 if the broker did. ``unreadable`` is ``None`` for all but poison.
     """
 
     topic: str
@@ -101,6 +115,7 @@ class Record(NamedTuple):
     value: bytes | None
     headers: HeaderPairs
     timestamp_type: int = 0
+    unreadable: Unreadable | None = None
 
     @property
     def topic_partition(self) -> TopicPartition:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
 from kafka_patterns.client.connection import Connection
 from kafka_patterns.client.counts import PatternCounts, RequestCounts
 from kafka_patterns.consuming.counters import Counters
+from kafka_patterns.standing import Standing
 from kafka_patterns.status import KafkaStatus
 
 __all__ = ["ClientHealth", "observe"]
@@ -23,9 +24,11 @@ class ClientHealth:
     :param alive: whether the threads that read replies run; ``False`` while not connected.
     :param seconds_since_poll: since the fetcher last went round its loop; infinite without one.
     :param reply_partitions: per reply topic, the partition that requests name now.
-    :param last_error: what last went wrong with reading.
+    :param last_error: why reply partitions cannot be read, as long as one cannot; else what last
+        went wrong with reading.
     :param patterns: what became of the requests, and what came that none waits for, per pattern.
-    :param unreadable: records whose headers could not be read.
+    :param unreadable: records, or whole batches of them, that could not be read.
+    :param standing: the reply partitions that cannot be read now.
     """
 
     status: KafkaStatus | None
@@ -35,6 +38,7 @@ class ClientHealth:
     last_error: str | None
     patterns: Mapping[str, PatternCounts]
     unreadable: int
+    standing: Collection[Standing]
 
     @property
     def sent(self) -> int:
@@ -89,6 +93,8 @@ def observe(
     error = None if fetcher is None else fetcher.last_error
     if membership is not None and membership.failure is not None:
         error = membership.failure
+    standing = () if fetcher is None else fetcher.standing()
+    last_error = None if error is None else f"{type(error).__name__}: {error}"
     return ClientHealth(
         status=status,
         alive=connection is not None
@@ -98,7 +104,8 @@ def observe(
         if fetcher is None
         else max(0.0, time.monotonic() - fetcher.last_poll),
         reply_partitions={} if connection is None else connection.partitions.named(),
-        last_error=None if error is None else f"{type(error).__name__}: {error}",
+        last_error="; ".join(map(str, standing)) or last_error,
         patterns=counts.snapshot(),
         unreadable=read.snapshot().get("replies_unreadable", 0),
+        standing=standing,
     )

@@ -13,7 +13,7 @@ from kafka_patterns.client.counts import Outcome
 from kafka_patterns.client.pending import PendingRequests
 from kafka_patterns.client.reply import Reply
 from kafka_patterns.consuming.counters import Counters
-from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.message import Record, TopicPartition, Unreadable
 from kafka_patterns.serialization.error_header import decode_error
 from kafka_patterns.transport.base import Room
 
@@ -86,13 +86,24 @@ class ReplyRouter:
         """Route *records*."""
         for record in records:
             try:
-                self._route(record)
+                if record.unreadable is None:
+                    self._route(record)
+                else:
+                    self._skip(record, record.unreadable)
             except Exception:
                 self.counters.add("replies_unreadable")
                 logger.warning(
                     "a reply at %s offset %d could not be read", partition, record.offset,
                     exc_info=True,
                 )  # fmt: skip
+
+    def _skip(self, record: Record, about: Unreadable) -> None:
+        """Count what cannot be read; a request that it can be seen to answer fails with it."""
+        self.counters.add("replies_unreadable")
+        logger.warning("%s[%d] offset %d cannot be read: %s", *record[:3], about.reason)
+        correlation_id = record.header(headers.CORRELATION_ID)
+        if correlation_id is not None and self._pending.get(correlation_id) is not None:
+            self._route(record)
 
     def _route(self, record: Record) -> None:
         correlation_id = record.header(headers.CORRELATION_ID)

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import Any
@@ -21,6 +21,7 @@ from kafka_patterns.consuming.positions import Positions
 from kafka_patterns.consuming.sink import RecordSink
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.standing import Standing
 from kafka_patterns.transport.base import (
     Admin,
     Interrupted,
@@ -161,6 +162,11 @@ class Fetcher:
         """The end of *partition* as last seen in a fetch."""
         reader = self._reader
         return None if reader is None else reader.end_offset(partition)
+
+    def standing(self) -> Collection[Standing]:
+        """From any thread: the partitions that cannot be read now, which keeps no other waiting."""
+        reader = self._reader
+        return () if reader is None else reader.standing()
 
     def unwrap(self) -> Any:
         """The client library's own consumer, made now if nothing was read yet.

@@ -45,6 +45,8 @@ class RangeReader:
 
         :param count: records of one partition at most.
         :raises TransportError: if nothing comes for half a minute.
+
+        What cannot be read comes as a record that says so.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while self._ends:
@@ -53,9 +55,10 @@ class RangeReader:
             if records:
                 return records
             if self._ends and time.monotonic() > deadline:
+                why = "; ".join(standing.reason for standing in self._reader.standing())
                 raise TransportError(
                     f"nothing could be read of {', '.join(map(str, self._ends))} for "
-                    f"{_PATIENCE_SECONDS:g} s: their leaders do not answer"
+                    f"{_PATIENCE_SECONDS:g} s: {why or 'their leaders do not answer'}"
                 )
         return []
 

@@ -85,12 +85,13 @@ class DeadLetter:
         :param was_dead: whether its topic holds dead letters, though the name does not say so.
         """
         was_dead = was_dead or is_dead_letter_topic(record.topic)
-        kept = [pair for pair in record.headers if pair[0] not in headers.DLT_EXCEPTION_NAMES]
+        own = _own_headers(record)
+        kept = [pair for pair in own if pair[0] not in headers.DLT_EXCEPTION_NAMES]
         if not (was_dead and has_origin(record)):
             kept += origin_headers(record, group, headers.DLT_ORIGIN)
         about = [*kept, *self._exception(error)]
         trace = self._trace(error) if self.include_trace else []
-        bare = record.headers if was_dead else _without_origin(record.headers)
+        bare = own if was_dead else _without_origin(own)
         forms = [[*about, *trace], about, bare] if trace else [about, bare]
         messages = [
             EncodedMessage(
@@ -126,6 +127,13 @@ class DeadLetter:
 def _without_origin(pairs: HeaderPairs) -> HeaderPairs:
     """Where nothing is added, what a sender says of an origin would be the last word."""
     return [pair for pair in pairs if not pair[0].startswith(headers.DLT_PREFIX)]
+
+
+def _own_headers(record: Record) -> HeaderPairs:
+    """Those of the message; of what could not be read, that its value is none."""
+    if record.unreadable is None or not record.unreadable.is_raw:
+        return record.headers
+    return [(headers.UNREADABLE, record.unreadable.reason.encode("utf-8", "replace"))]
 
 
 def class_name(error: BaseException) -> str:

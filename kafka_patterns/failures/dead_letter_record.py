@@ -11,7 +11,7 @@ from kafka_patterns.failures.origin import read_origin
 from kafka_patterns.message import HeaderPairs, Record
 from kafka_patterns.serialization.json import decode
 
-__all__ = ["DeadLetterRecord"]
+__all__ = ["DeadLetterRecord", "is_no_message"]
 
 _NUMBER_LENGTHS = (4, 8)
 
@@ -83,6 +83,12 @@ class DeadLetterRecord:
     def payload(self) -> Any:
         """The value, parsed by the payload rules."""
         return decode(self.value)
+
+
+def is_no_message(record: Record) -> bool:
+    """Whether the value of a dead letter is bytes that nobody could read as a message."""
+    unreadable = record.unreadable
+    return record.has_header(headers.UNREADABLE) or (unreadable is not None and unreadable.is_raw)
 
 
 def _text(raw: bytes | None) -> str | None:

@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 import attrs
 
 from kafka_patterns.errors import ReplayFailed, SendFailed
-from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
+from kafka_patterns.failures.dead_letter_record import DeadLetterRecord, is_no_message
 from kafka_patterns.failures.replay_message import replayed_message
 from kafka_patterns.failures.replay_state import ReplayState
 from kafka_patterns.failures.replay_topics import partitions_of
@@ -57,7 +57,8 @@ class ReplayReport:
     :param already_replayed: those that an earlier run had replayed.
     :param matched: all others: in a run that is not dry, the sum of the next three.
     :param replayed: those that the broker acknowledged; none in a dry run.
-    :param unroutable: those that do not say which topic they came from, or one that cannot be.
+    :param unroutable: those that do not say which topic they came from, or one that cannot be, and
+        those that are no message but bytes that could not be read.
     :param failed: those that the broker did not acknowledge.
     :param targets: how many of ``matched`` go to which topic.
     :param dry_run: whether nothing was to be sent.
@@ -176,6 +177,14 @@ class Replay:
             return None
         self._count("matched")
         target = self._plan.to or self._home_of(letter)
+        if is_no_message(record):
+            self._counts["unroutable"] += 1
+            logger.warning(
+                "dead letter %s[%d] offset %d is no message, but bytes that could not be read: "
+                "it is not sent",
+                *record[:3],
+            )
+            return None
         if target is not None:
             self._targets[target] += 1
             return self._send(letter, target)

@@ -62,8 +62,14 @@ class Serialization:
     def decode(self, record: Record, *, pattern: str) -> Any:
         """Read the payload of *record*.
 
-        :raises PayloadError: if the deserializer fails, whatever it raises.
+        :raises PayloadError: if the deserializer fails, whatever it raises, or if the record could
+            not be read at all.
         """
+        if record.unreadable is not None:
+            raise PayloadError(
+                f"topic {record.topic!r}, partition {record.partition}, offset {record.offset} "
+                f"cannot be read: {record.unreadable.reason}"
+            )
         deserializer = self._deserializers.get(pattern, self._deserializer)
         try:
             return deserializer.deserialize(record)

@@ -298,7 +298,11 @@ class Engine:
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
         refused = None if self._letters is None else self._letters.last_error
         failed = refused or self._watch.last_failure()
+        unreadable = self._fetcher.standing()
         error = failed or self._decisions.last_error or self._fetcher.last_error
+        last_error = None if error is None else f"{type(error).__name__}: {error}"
+        if failed is None and unreadable:
+            last_error = "; ".join(map(str, unreadable))
         return ServerHealth(
             status=status,
             alive=self._membership.alive and self._fetcher.alive,
@@ -313,7 +317,8 @@ class Engine:
             running=self._lanes.running,
             held_lanes=self._lanes.waiting,
             oldest_handler=self._watch.oldest(),
-            last_error=None if error is None else f"{type(error).__name__}: {error}",
+            standing=(*unreadable, *self._watch.standing()),
+            last_error=last_error,
             counters=self._counters.snapshot(),
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.server.watch import RunningHandler
+from kafka_patterns.standing import Standing
 from kafka_patterns.status import KafkaStatus
 
 __all__ = ["ServerHealth"]
@@ -30,8 +31,11 @@ class ServerHealth:
     :param held_lanes: lanes whose first message waits for its next try.
     :param oldest_handler: the handler that has run longest; one that deferred its message counts
         until that is acknowledged.
+    :param standing: the partitions at which something stands while the others go on: the first
+        message of each that is tried again, and those that cannot be read.
     :param last_error: why a dead letter is refused, as long as it is; else why a message is tried
-        again, as long as one is; else what last went wrong with the group or with reading.
+        again, as long as one is; else why a partition cannot be read, as long as one cannot; else
+        what last went wrong with the group or with reading.
     :param counters: what happened so far, by name.
     """
 
@@ -44,6 +48,7 @@ class ServerHealth:
     running: int
     held_lanes: int
     oldest_handler: RunningHandler | None
+    standing: Collection[Standing]
     last_error: str | None
     counters: Mapping[str, int]
 
@@ -58,6 +63,7 @@ NOT_RUNNING = ServerHealth(
     running=0,
     held_lanes=0,
     oldest_handler=None,
+    standing=(),
     last_error=None,
     counters={},
 )

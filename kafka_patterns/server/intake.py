@@ -66,6 +66,8 @@ class Intake:
             new = [r for r in new if not is_for_another_group(r, self._group_id)]
         ordering = route.ordering(self._ordering)
         others_pass = ordering != "partition"
+        if ordering == "key" and new and new[-1].unreadable and new[-1].unreadable.is_raw:
+            self._ledger.bar(token, new[-1])  # its key may be that of any behind it
         self._lanes.put(
             [
                 (lane_key(token, record, ordering), WorkItem(record, token, route, others_pass))

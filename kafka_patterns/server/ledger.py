@@ -24,6 +24,8 @@ class AssignedPartition:
     """One partition for as long as this member holds it without a break: one epoch.
 
     The object is the epoch: whatever still refers to one that was given up is stale.
+
+    :param barrier: the record that all behind it wait for.
     """
 
     partition: TopicPartition
@@ -35,6 +37,7 @@ class AssignedPartition:
     aside: int = 0
     aside_bytes: int = 0
     refused: bool = False
+    barrier: Record | None = None
 
 
 class Released(NamedTuple):
@@ -132,6 +135,8 @@ class Ledger:
                 return Room(_PLENTY, _PLENTY)
             if assigned.refused:
                 return Room(0, 0)
+            if assigned.barrier is not None:
+                return self._refuse(assigned)
             room = Room(self._records.left(assigned.held), self._bytes.left(assigned.held_bytes))
             if assigned.aside:
                 room = Room(
@@ -140,9 +145,17 @@ class Ledger:
                 )
             if room.records and room.bytes:
                 return room
-            assigned.refused = True
-            self._refused += 1
-            return Room(0, 0)
+            return self._refuse(assigned)
+
+    def _refuse(self, assigned: AssignedPartition) -> Room:
+        assigned.refused = True
+        self._refused += 1
+        return Room(0, 0)
+
+    def bar(self, assigned: AssignedPartition, record: Record) -> None:
+        """Hold no more of the partition until *record*, which is held, is released."""
+        with self._lock:
+            assigned.barrier = record
 
     def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:
         """Hold *records*; returns those that are new, none for a stale epoch."""
@@ -215,6 +228,8 @@ class Ledger:
             if finished:
                 self._finish(assigned, record)
             self._hold(assigned, -1, -record.size)
+            if record is assigned.barrier:
+                assigned.barrier = None
             makes_room = self._refused > 0 and self._admit_after(assigned)
             return Released(makes_room, self._finished_since_commit)
 
@@ -238,7 +253,8 @@ class Ledger:
 
     def _is_half_empty(self, assigned: AssignedPartition) -> bool:
         return (
-            assigned.held <= self._records.part // 2
+            assigned.barrier is None
+            and assigned.held <= self._records.part // 2
             and assigned.held_bytes <= self._bytes.part // 2
             and assigned.aside <= self._waiting.part // 2
             and assigned.aside_bytes <= self._waiting_bytes.part // 2

@@ -81,7 +81,8 @@ class Recovery:
         decision = self.decide(invocation, error)
         if isinstance(decision, RetryAfter):
             retry = invocation.handler.mark.retry
-            if isinstance(retry, RetryTopics):
+            # A batch that nobody can read would be one event there.
+            if isinstance(retry, RetryTopics) and invocation.record.unreadable is None:
                 return self._pass_on(invocation, retry, error, decision.seconds)
             return RetryLater(error, decision.seconds)
         return self.give_up(invocation, error, decision.reason)

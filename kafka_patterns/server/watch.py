@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import attrs
 
-from kafka_patterns.message import Record
+from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.server.work import WorkItem
+from kafka_patterns.standing import Standing
 
 __all__ = ["RunningHandler", "Watch"]
 
@@ -32,6 +34,11 @@ class RunningHandler:
     seconds: float
 
 
+class _Failure(NamedTuple):
+    error: BaseException
+    since: float  # seconds since 1970
+
+
 class _Run(NamedTuple):
     started: float
     thread_id: int | None  # None if the handler deferred the message and returned
@@ -46,7 +53,7 @@ class Watch:
     def __init__(self, warn_after: float) -> None:
         self._warn_after = warn_after
         self._runs: dict[WorkItem, _Run] = {}  # single operations on it are atomic
-        self._failed: dict[WorkItem, BaseException] = {}  # and on it
+        self._failed: dict[WorkItem, _Failure] = {}  # and on it
         self._warned: set[WorkItem] = set()  # the looking thread's alone
 
     def begin(self, item: WorkItem) -> None:
@@ -63,7 +70,8 @@ class Watch:
 
     def fail(self, item: WorkItem, error: BaseException) -> None:
         """It failed, and is tried again."""
-        self._failed[item] = error
+        before = self._failed.get(item)
+        self._failed[item] = _Failure(error, time.time() if before is None else before.since)
 
     def succeed(self, item: WorkItem) -> None:
         """It is not tried again."""
@@ -72,8 +80,22 @@ class Watch:
 
     def last_failure(self) -> BaseException | None:
         """Why the message is tried again that was the last to fail for the first time."""
-        errors = [error for item, error in list(self._failed.items()) if not item.assigned.lost]
-        return errors[-1] if errors else None
+        failed = self._failed_now()
+        return failed[-1][1].error if failed else None
+
+    def _failed_now(self) -> list[tuple[WorkItem, _Failure]]:
+        return [entry for entry in list(self._failed.items()) if not entry[0].assigned.lost]
+
+    def standing(self) -> Iterator[Standing]:
+        """Of each partition the first message that is tried again."""
+        first: dict[TopicPartition, tuple[WorkItem, _Failure]] = {}
+        for item, failure in self._failed_now():
+            other = first.get(item.assigned.partition)
+            if other is None or item.record.offset < other[0].record.offset:
+                first[item.assigned.partition] = (item, failure)
+        for partition, (item, failure) in first.items():
+            reason = f"{type(failure.error).__name__}: {failure.error}"
+            yield Standing(*partition, item.record.offset, failure.since, reason)
 
     def oldest(self) -> RunningHandler | None:
         """The handler that has run longest."""

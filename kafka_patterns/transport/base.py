@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
 from kafka_patterns.message import EncodedMessage, Record, RecordMetadata, TopicPartition
+from kafka_patterns.standing import Standing
 from kafka_patterns.transport.group import AssignmentListener, AssignmentPolicy, Member
 
 __all__ = [
@@ -128,7 +129,8 @@ class Reader(Protocol):
         """Return what arrived; wait up to *timeout* for the first record, or a wakeup.
 
         :param room: asked per partition how much may be returned. What there is no room for
-            stays here, one chunk per partition, and is not fetched again.
+            stays here, one chunk per partition, and is not fetched again. What cannot be read
+            comes as a record that says so, the last of its partition in this call.
         :raises OffsetOutOfRange: if a position is not in the log any more.
         :raises PartitionsReappeared: before something is returned of partitions that were gone.
         """
@@ -144,6 +146,13 @@ class Reader(Protocol):
 
     def end_offset(self, partition: TopicPartition) -> int | None:
         """The end of the log as last seen in a fetch."""
+        ...
+
+    def standing(self) -> Collection[Standing]:
+        """From any thread: the partitions that cannot be read now.
+
+        Each is tried again after a backoff of its own; the others are read meanwhile.
+        """
         ...
 
     def wakeup(self) -> None:

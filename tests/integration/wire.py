@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.protocol.produce import ProduceRequest
 from kafka.structs import OffsetAndMetadata
 
 from tests.support.waiting import eventually
@@ -85,6 +86,18 @@ class Wire:
             topic, value=value, key=key, headers=list(headers), partition=partition
         )
         return int(sent.get(_TIMEOUT).offset)
+
+    def store(self, topic: str, batch: bytes, partition: int = 0) -> None:
+        """Put a batch into the log as it is."""
+        self._partitions(topic)
+        client = self._consumer._client
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        eventually(lambda: client.poll(timeout_ms=20) is not None and client.ready(leader))
+        request = ProduceRequest[7](None, -1, 5_000, [(topic, [(partition, batch)])])
+        answer = client.send(leader, request)
+        client.poll(future=answer)
+        ((_, ((_, error_code, *_),)),) = answer.value.topics
+        assert error_code == 0
 
     def request(
         self, topic: str, value: bytes | None, *, key: bytes | None = b"key", headers: Headers = ()

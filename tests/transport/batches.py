@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
-__all__ = ["CONTROL", "FIRST_RECORD", "GZIP", "UNKNOWN_CODEC", "batch", "with_checksum"]
+__all__ = ["CONTROL", "FIRST_RECORD", "GZIP", "UNKNOWN_CODEC", "batch", "with_bad_name"]
+__all__ += ["with_checksum"]
 
 CHECKSUM, ATTRIBUTES, LAST_OFFSET_DELTA, FIRST_RECORD = 17, 21, 23, 61
 CONTROL, GZIP, UNKNOWN_CODEC = 0x20, 1, 7
@@ -40,3 +41,12 @@ def batch(
 def with_checksum(data: bytearray) -> bytes:
     struct.pack_into(">I", data, CHECKSUM, calc_crc32c(bytes(data[ATTRIBUTES:])))
     return bytes(data)
+
+
+def with_bad_name(
+    *, value: bytes = b"x", key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+) -> bytes:
+    """A batch of one record whose first header's name, ``\\xffame``, is no UTF-8."""
+    data = bytearray(batch([0], value=value, key=key, headers=[("name", b"h"), *headers]))
+    data[data.index(b"name", FIRST_RECORD)] = 0xFF
+    return with_checksum(data)

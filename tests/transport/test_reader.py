@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from kafka.protocol.produce import ProduceRequest
 
-from kafka_patterns.errors import TransportError
-from kafka_patterns.message import TopicPartition
+from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.standing import Standing
 from kafka_patterns.testing import ApiKey
 from kafka_patterns.transport.base import Interrupted, OffsetOutOfRange, Room
+from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
 from tests.support.waiting import eventually
 from tests.transport.batches import UNKNOWN_CODEC, batch
 from tests.transport.error_codes import TOPIC_NOT_AUTHORIZED
@@ -199,33 +201,107 @@ class TestPosition:
         assert seen == numbers(10)
 
 
-class TestDamage:
+class TestPoison:
     def test_records_that_cannot_be_read_take_no_others_with_them(self, own, own_broker) -> None:
         own_broker.create_topic("hero", 2)
-        damaged, sound = TopicPartition("hero", 0), TopicPartition("hero", 1)
+        poisoned, sound = TopicPartition("hero", 0), TopicPartition("hero", 1)
         producer = own.producer()
         produce(producer, "hero", *numbers(5), partition=0)
-        store(producer, damaged, batch([0], attributes=UNKNOWN_CODEC))
+        store(producer, poisoned, batch([0], attributes=UNKNOWN_CODEC))
+        produce(producer, "hero", *numbers(5), partition=0)
         produce(producer, "hero", *numbers(5), partition=1)
-        reader = own.reader({damaged: 0, sound: 0})
-        seen: dict[int, list[bytes | None]] = {0: [], 1: []}
-        complaints: list[str] = []
 
-        def poll() -> int:
-            try:
-                for partition, records in reader.poll(0.05, all_room).items():
-                    seen[partition.partition] += values(records)
-            except TransportError as error:
-                complaints.append(str(error))
-            return len(seen[1])
+        seen = read(own.reader({poisoned: 0, sound: 0}), 16)
 
-        eventually(lambda: poll() == 5 and complaints)
-        produce(producer, "hero", *numbers(5, 10), partition=1)
-        eventually(lambda: poll() == 10)
+        at_poison = [record for record in seen if record.partition == 0]
+        assert [record.offset for record in at_poison] == list(range(11))
+        reasons = {r.offset: r.unreadable.reason for r in at_poison if r.unreadable}
+        assert reasons.keys() == {5}
+        assert "UnsupportedCodecError" in reasons[5]
+        assert values([r for r in seen if r.partition == 1]) == numbers(5)
 
-        assert seen == {0: numbers(5), 1: numbers(10)}
-        assert "hero[0]: what comes at offset 5 or after it cannot be read" in complaints[0]
-        assert "UnsupportedCodecError" in complaints[0]
+    def test_what_follows_a_batch_that_cannot_be_read_is_known_at_once(
+        self, own, own_broker
+    ) -> None:
+        """Else a commit could point into the middle of it, and it would come again."""
+        own_broker.create_topic("hero")
+        partition = TopicPartition("hero", 0)
+        producer = own.producer()
+        produce(producer, "hero", b"before it")
+        store(producer, partition, batch([0, 1, 2], attributes=UNKNOWN_CODEC))
+        produce(producer, "hero", b"behind it")
+        reader = own.reader({partition: 1})
+
+        (poison,) = read(reader, 1, lambda _: Room(1, 10**9))
+
+        assert poison.offset == 1
+        assert reader.take_reached() == {partition: 4}
+        assert values(read(reader, 1)) == [b"behind it"]
+
+
+class Garbled:
+    """In place of ``FetchedChunk``: what lies at some offset comes damaged, for so many fetches."""
+
+    def __init__(self, offset: int, times: int) -> None:
+        self._offset = offset
+        self.times = times
+
+    def __call__(self, partition: TopicPartition, position: int, data: bytes, **more) -> Any:
+        at = data.find(b"damaged")
+        if self.times and partition.partition == 0 and at >= 0:
+            self.times -= 1
+            data = data[:at] + b"D" + data[at + 1 :]
+        return FetchedChunk(partition, position, data, **more)
+
+
+class TestDamage:
+    def damage(self, monkeypatch, own, own_broker, *, times: int) -> Garbled:
+        own_broker.create_topic("hero", 2)
+        for payload in (b"0", b"damaged", b"2"):
+            produce(own.producer(), "hero", payload)
+        produce(own.producer(), "hero", *numbers(5), partition=1)
+        garbled = Garbled(1, times)
+        monkeypatch.setattr("kafka_patterns.transport.kafka_python.reader.FetchedChunk", garbled)
+        return garbled
+
+    def test_damage_that_the_next_fetch_has_not_is_no_poison(
+        self, own, own_broker, monkeypatch
+    ) -> None:
+        garbled = self.damage(monkeypatch, own, own_broker, times=2)
+
+        reader = own.reader({TopicPartition("hero", 0): 0})
+        seen = read(reader, 3)
+
+        assert garbled.times == 0
+        assert values(seen) == [b"0", b"damaged", b"2"]
+        assert not any(record.unreadable for record in seen)
+        assert reader.standing() == ()
+
+    def test_damage_that_stays_is_poison_and_stands_meanwhile(
+        self, own, own_broker, monkeypatch
+    ) -> None:
+        self.damage(monkeypatch, own, own_broker, times=10**6)
+        reader = own.reader({TopicPartition("hero", 0): 0, TopicPartition("hero", 1): 0})
+        before = time.time()
+
+        seen: list[Record] = []
+        standings: list[Standing] = []
+
+        def poll() -> bool:
+            for records in reader.poll(0.05, all_room).values():
+                seen.extend(records)
+            standings.extend(reader.standing())
+            return len(seen) == 8
+
+        eventually(poll)
+        standing = standings[0]
+
+        assert (standing.partition, standing.offset) == (0, 1)
+        assert before <= standing.since <= time.time()
+        assert "checksum" in standing.reason
+        poisoned = [record for record in seen if record.unreadable]
+        assert [(record.partition, record.offset) for record in poisoned] == [(0, 1)]
+        eventually(lambda: reader.poll(0.02, all_room) == {} and reader.standing() == ())
 
 
 class TestBroker:
@@ -279,19 +355,19 @@ class TestBroker:
 
         assert values(read(reader, 1)) == [b"2"]
 
-    def test_read_that_is_not_allowed_is_a_transport_error(self, own, own_broker) -> None:
+    def test_read_that_is_not_allowed_stands_until_it_is(self, own, own_broker) -> None:
         own_broker.create_topic("hero")
         reader = own.reader({TopicPartition("hero", 0): 0})
         own_broker.push_request_errors(ApiKey.FETCH, *[TOPIC_NOT_AUTHORIZED] * 3)
 
-        def refused() -> str:
-            try:
-                reader.poll(0.05, all_room)
-            except TransportError as error:
-                return str(error)
-            return ""
+        eventually(lambda: reader.poll(0.05, all_room) == {} and reader.standing())
+        (standing,) = reader.standing()
+        produce(own.producer(), "hero", b"x")
 
-        assert "hero[0]" in eventually(refused)
+        assert (standing.topic, standing.partition, standing.offset) == ("hero", 0, 0)
+        assert "TopicAuthorizationFailedError" in standing.reason
+        assert values(read(reader, 1)) == [b"x"]
+        assert reader.standing() == ()
 
     @pytest.mark.parametrize("fault", ["set_down", "freeze"])
     def test_close_is_bounded_when_the_broker_is_gone(self, own, own_broker, fault) -> None:

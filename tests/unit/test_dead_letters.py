@@ -43,6 +43,7 @@ records = st.builds(
     key=st.none() | st.binary(max_size=5),
     value=st.none() | st.binary(max_size=5),
     headers=header_pairs,
+    unreadable=st.none(),
     timestamp_type=st.sampled_from([0, 1]),
 )
 

@@ -13,6 +13,7 @@ import pytest
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.standing import Standing
 from kafka_patterns.transport.base import Interrupted, Room
 from tests.support.waiting import eventually
 
@@ -83,6 +84,9 @@ class FakeReader:
 
     def end_offset(self, partition: TopicPartition) -> int | None:
         return None
+
+    def standing(self) -> Collection[Standing]:
+        return []
 
     def wakeup(self) -> None:
         self._news.set()

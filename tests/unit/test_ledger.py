@@ -48,6 +48,52 @@ def release(ledger: Ledger, assigned: AssignedPartition, one: Record) -> bool:
     return ledger.release(assigned, one, finished=False).makes_room
 
 
+class TestBarrier:
+    def test_nothing_more_is_held_until_the_barrier_is_released(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 0)
+        before, barrier = hold(ledger, hero, 2)
+        ledger.bar(hero, barrier)
+
+        assert ledger.room(hero) == (0, 0)
+        assert not release(ledger, hero, before)
+        assert ledger.room(hero) == (0, 0)
+        assert release(ledger, hero, barrier)
+        assert ledger.room(hero).records == 10
+
+    def test_barrier_of_one_partition_is_none_for_others(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero, villain = open_at(ledger, HERO, 0), open_at(ledger, VILLAIN, 0)
+        (barrier,) = hold(ledger, hero, 1)
+        ledger.bar(hero, barrier)
+
+        assert ledger.room(hero) == (0, 0)
+        assert ledger.room(villain).records
+
+    def test_barrier_that_is_released_makes_no_room_where_much_is_held(self) -> None:
+        ledger = Ledger(4, PLENTY)
+        hero = open_at(ledger, HERO, 0)
+        *_, third, barrier = hold(ledger, hero, 4)
+        ledger.bar(hero, barrier)
+        ledger.room(hero)
+
+        assert not release(ledger, hero, barrier)
+        assert release(ledger, hero, third)
+
+    def test_barrier_of_a_lost_epoch_is_none_for_the_next(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 0)
+        (barrier,) = hold(ledger, hero, 1)
+        ledger.bar(hero, barrier)
+        ledger.close([HERO])
+
+        again = open_at(ledger, HERO, 0)
+
+        assert ledger.room(again).records
+        release(ledger, hero, barrier)
+        assert ledger.room(again).records
+
+
 class TestBounds:
     def test_no_more_records_are_held_than_allowed(self) -> None:
         ledger = Ledger(10, PLENTY)

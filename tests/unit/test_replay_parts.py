@@ -314,6 +314,9 @@ class Log:
         for partition in partitions:
             del self.positions[partition]
 
+    def standing(self) -> list[Any]:
+        return []
+
     def take_reached(self) -> Mapping[TopicPartition, int]:
         return {tp: at for tp, at in self.positions.items() if at == self.ends[tp]}
 

@@ -39,6 +39,15 @@ class _Headers(list):  # type: ignore[type-arg]  # pairs as the base takes them
         return False
 
 
+class _RawName(str):
+    """A header's name that was no UTF-8 when it was read: written as it was."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> bytes:
+        return super().encode(encoding, errors)
+
+
 class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no types
     """``KafkaProducer`` with an ``append`` that takes every record Kafka takes."""
 
@@ -120,7 +129,9 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         :raises BufferFull: if no buffer is free.
         :raises kafka.errors.KafkaError: if the record is larger than ``max_request_size``.
         """
-        headers = _Headers(message.headers)
+        headers = _Headers(
+            (name if name.isascii() else _RawName(name), value) for name, value in message.headers
+        )
         size = _largest_size(message)
         if size > self._fits_anyway:
             size = self._estimate_size_in_bytes(message.key, message.value, headers)

@@ -11,16 +11,24 @@ from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka import errors as base_errors
 
+from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.standing import Standing
 from kafka_patterns.transport.base import OffsetOutOfRange, PartitionsReappeared, Room
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
+from kafka_patterns.transport.kafka_python.pieces import Damage
+from kafka_patterns.transport.kafka_python.troubles import Troubles
 
 __all__ = ["KafkaReader"]
 
 _SLICE_RECORDS = 100
+_REFUSED_BACKOFF = ExponentialBackoff(0.1, 2.0)
+_MOVED_BACKOFF = ExponentialBackoff(0.02, 0.5)
+_DAMAGE_READS = 3
+"""How often damage is fetched before it is taken for what is in the log."""
 _LEADER_MOVED = (
     base_errors.NotLeaderForPartitionError,
     base_errors.UnknownTopicOrPartitionError,
@@ -62,13 +70,17 @@ class KafkaReader:
         self._max_bytes = max_bytes
         self._max_chunk_bytes: int = self._fetcher.config["max_partition_fetch_bytes"]
         self._unknown_since: dict[TopicPartition, float] = {}
-        # What lies here is not asked for again until it was taken.
+        self._troubles = Troubles()
+        self._damaged: dict[TopicPartition, tuple[int, int]] = {}  # where, and how often fetched
+        # What lies here is not asked for again until it was taken, nor is what was refused
+        # before its backoff ended.
         self._base_fetchable = self._fetcher._fetchable_partitions
         self._fetcher._fetchable_partitions = self._fetchable
 
     def _fetchable(self) -> set[KafkaTopicPartition]:
         fetchable: set[KafkaTopicPartition] = self._base_fetchable()
-        return fetchable.difference(self._chunks)  # both are the same tuples
+        # All are the same tuples.
+        return fetchable.difference(self._chunks, self._troubles.waiting())
 
     def assign(self, partition: TopicPartition, offset: int) -> None:
         self._assigned.add(partition)
@@ -101,6 +113,8 @@ class KafkaReader:
         self._chunks.pop(partition, None)
         self._reached.pop(partition, None)
         self._unknown_since.pop(partition, None)
+        self._damaged.pop(partition, None)
+        self._troubles.forget(partition)
 
     def poll(
         self, timeout: float, room: Callable[[TopicPartition], Room]
@@ -110,7 +124,8 @@ class KafkaReader:
             if not records:
                 if self._assigned:
                     self._fetcher.send_fetches()
-                self._client.poll(timeout_ms=timeout * 1000)
+                wait = min(timeout, self._troubles.seconds_until_retry())
+                self._client.poll(timeout_ms=wait * 1000)
                 records = self._take(room)
             if records and self._fetcher.send_fetches():
                 self._client.write_requests()  # the broker may wait while these are worked on
@@ -119,33 +134,36 @@ class KafkaReader:
             raise TransportError(f"reading failed: {type(error).__name__}: {error}") from error
 
     def _take(self, room: Callable[[TopicPartition], Room]) -> dict[TopicPartition, list[Record]]:
-        """A slice of each partition that has records here and room there.
-
-        A partition that cannot be read says so when the others have nothing to deliver: what
-        they gave is on nobody's books yet.
-        """
+        """A slice of each partition that has records here and room there."""
         self._open_answers()
         taken: dict[TopicPartition, list[Record]] = {}
-        unreadable: dict[TopicPartition, Exception] = {}
         for partition, chunk in list(self._chunks.items()):
             max_records, max_bytes = room(partition)
             try:
                 records = chunk.take(min(max_records, _SLICE_RECORDS), max_bytes)
-            except Exception as error:  # noqa: BLE001  raised below, once it harms no other
-                unreadable[partition] = error
+            except Exception as error:  # noqa: BLE001  it is this partition's alone
+                self._fetch_anew(partition, error)
                 continue
             if records:
                 taken[partition] = records
+                if records[-1].unreadable is not None:
+                    self._reached[partition] = chunk.next_offset  # it may stand for many
             if chunk.exhausted:
                 self._drop(partition)
-        if unreadable and not taken:
-            partition, reason = next(iter(unreadable.items()))
-            offset = self._drop(partition)
-            raise TransportError(
-                f"{partition}: what comes at offset {offset} or after it cannot be read: "
-                f"{type(reason).__name__}: {reason}"
-            ) from reason
         return taken
+
+    def _fetch_anew(self, partition: TopicPartition, error: Exception) -> None:
+        """What comes next of *partition* is damaged; it may have been on the way."""
+        offset = self._drop(partition)
+        where, times = self._damaged.get(partition, (offset, 0))
+        self._damaged[partition] = (offset, times + 1 if where == offset else 1)
+        reason = str(error) if isinstance(error, Damage) else f"{type(error).__name__}: {error}"
+        self._troubles.note(partition, offset, reason, _REFUSED_BACKOFF)
+
+    def _believed_damage(self, partition: TopicPartition) -> int | None:
+        """The offset at which damage of *partition* was fetched often enough."""
+        where, times = self._damaged.get(partition, (0, 0))
+        return where if times + 1 >= _DAMAGE_READS else None
 
     def _drop(self, partition: TopicPartition) -> int:
         """Forget the chunk of *partition*; the next one is fetched from where it was left."""
@@ -173,18 +191,24 @@ class KafkaReader:
             if partition in self._unknown_since:
                 raise PartitionsReappeared({partition: self._unknown_since.pop(partition)})
             state.highwater = highwater
-            if data:
-                chunk = FetchedChunk(
-                    partition,
-                    answer.fetched_offset,
-                    data,
-                    check_crcs=self._consumer.config["check_crcs"],
-                )
-                state.position = chunk.next_offset
-                if chunk.exhausted:
-                    self._reached[partition] = chunk.next_offset
-                else:
-                    self._chunks[partition] = chunk
+            if not data or self._keep(partition, state, data):
+                self._troubles.over(partition)
+
+    def _keep(self, partition: TopicPartition, state: Any, data: bytes) -> bool:
+        """Keep what was fetched of *partition*; whether its beginning can be read."""
+        chunk = FetchedChunk(
+            partition,
+            state.position,
+            data,
+            check_crcs=self._consumer.config["check_crcs"],
+            believed=self._believed_damage(partition),
+        )
+        state.position = chunk.next_offset
+        if chunk.exhausted:
+            self._reached[partition] = chunk.next_offset
+        else:
+            self._chunks[partition] = chunk
+        return chunk.can_be_taken
 
     def _on_error(self, partition: TopicPartition, offset: int, error_code: int) -> None:
         error_type = base_errors.for_code(error_code)
@@ -193,15 +217,19 @@ class KafkaReader:
         if error_type is base_errors.OffsetOutOfRangeError:
             raise OffsetOutOfRange({partition: offset})
         self._client.cluster.request_update()
-        if error_type not in _LEADER_MOVED:
-            raise TransportError(
-                f"the broker does not let {partition} be read: {error_type.__name__}: "
-                f"{error_type.description}"
-            )
+        self._troubles.note(
+            partition,
+            offset,
+            f"{error_type.__name__}: {error_type.description}",
+            _MOVED_BACKOFF if error_type in _LEADER_MOVED else _REFUSED_BACKOFF,
+        )
 
     def end_offset(self, partition: TopicPartition) -> int | None:
         state = self._subscription.assignment.get(KafkaTopicPartition(*partition))
         return None if state is None else state.highwater
+
+    def standing(self) -> Collection[Standing]:
+        return self._troubles.standing()
 
     def wakeup(self) -> None:
         self._client.wakeup()
