@@ -28,7 +28,7 @@ class RunOptions:
     """How a server works through what it reads.
 
     :param auto_commit: whether finished messages are committed by themselves; if not, by
-        `context.commit()` alone.
+        `context.commit()`, except those that end without a handler's return.
     :param auto_commit_interval_ms: how often finished messages are committed.
     :param auto_commit_threshold: commits sooner, once so many messages are finished.
     :param workers: threads that run handlers.

@@ -73,16 +73,19 @@ class BatchDispatcher:
         first = invocations[0]
         first.batch = invocations
         try:
-            first.within_middleware(lambda: first.call_with(payloads, first.context))
+            first.within_middleware(lambda: exhaust(first.call_with(payloads, first.context)))
         except BatchItemFailed as failed:
             if not 0 <= failed.index < len(invocations):
                 return self._conclude_all(invocations, failed)
             for invocation in invocations[failed.index + 1 :]:
                 invocation.item.attempt -= 1  # its turn did not come
+            _give_up(invocations[: failed.index])
             one = self._conclude_one(invocations[failed.index], failed.cause_or_itself)
             return attrs.evolve(one, finished=failed.index + one.finished)
         except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._conclude_all(invocations, error)
+        if not first.returned:
+            _give_up(invocations)
         return BatchOutcome(len(invocations))
 
     def _conclude_all(self, invocations: list[Invocation], error: BaseException) -> BatchOutcome:
@@ -93,6 +96,7 @@ class BatchDispatcher:
         except BaseException as remaining:  # noqa: BLE001  SystemExit is a failure as any other
             first.log_failure(remaining)
             return self._recover(invocations, remaining)
+        _give_up(invocations)
         return BatchOutcome(len(invocations))
 
     def _recover(self, invocations: list[Invocation], error: BaseException) -> BatchOutcome:
@@ -118,6 +122,12 @@ class BatchDispatcher:
 
         outcome = self._dispatcher.conclude_event(invocation, fail)
         return BatchOutcome(0, outcome, 1)
+
+
+def _give_up(invocations: Sequence[Invocation]) -> None:
+    """They end without the handler's return."""
+    for invocation in invocations:
+        invocation.item.given_up = True
 
 
 def _is_parting(item: WorkItem, handler: Handler) -> bool:

@@ -62,9 +62,12 @@ class KafkaContext:
     """The message a handler works on, and its way to Kafka.
 
     What it tells is read from the message when it is asked for: few handlers ask for all of it.
+
+    :ivar handled_before: whether :meth:`mark_handled_before` was called.
     """
 
     _delivery: Delivery
+    handled_before: bool = attrs.field(default=False, init=False)
 
     def __repr__(self) -> str:
         message = self._delivery.record
@@ -171,6 +174,13 @@ class KafkaContext:
         self.heartbeat()
         if not self._delivery.commit():
             self.heartbeat()  # it was lost in between, and says so
+
+    def mark_handled_before(self) -> None:
+        """For wrappers of handlers that do not call what they wrap, such as ``@idempotent``.
+
+        The message is finished when they return, also with ``run.auto_commit`` off.
+        """
+        self.handled_before = True
 
     def defer(self) -> Acknowledgement:
         """Finish this message later: what the handler returns is dropped.

@@ -79,7 +79,8 @@ class Dispatcher:
             return self._recovery.bury(item, handler)  # it was answered before
         if handler is not None and self._is_expired(item):
             self._replier.counters.add("requests_expired")
-            return Finished()
+            item.given_up = True
+            return FINISHED
         replies = self._replies(item, handler, address)
         if handler is None:
             replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
@@ -136,10 +137,13 @@ class Dispatcher:
             try:
                 exhaust(produce())
             except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
+                invocation.returned = False
                 exhaust(invocation.filter(error))
         except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._recovery.after_event(invocation, error)
         invocation.item.went_through(invocation.handler)
+        if not invocation.returned:
+            invocation.item.given_up = True
         return FINISHED
 
     # Requests
@@ -158,9 +162,14 @@ class Dispatcher:
     ) -> Outcome:
         try:
             try:
-                _answer(produce(), replies)
+                result = produce()
+                # Before the reply: its acknowledgement may come at once.
+                invocation.item.given_up = not invocation.returned
+                _answer(result, replies)
             except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
-                _answer(invocation.filter(error), replies)
+                reply = invocation.filter(error)
+                invocation.item.given_up = True
+                _answer(reply, replies)
         except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             return self._recovery.after_request(invocation, replies, error)
         return Finished(reply_under_way=True)

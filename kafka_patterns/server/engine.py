@@ -130,7 +130,6 @@ class Engine:
             self._discovery,
             self._fetcher,
             group_id=group_id,
-            auto_commit=run.auto_commit,
             rebalance_timeout=run.rebalance_timeout_ms / 1000,
             stopping=self._stopping,
             set_status=set_status,

@@ -48,7 +48,6 @@ class GroupDecisions:
         fetcher: Fetcher,
         *,
         group_id: str,
-        auto_commit: bool,
         rebalance_timeout: float,
         stopping: threading.Event,
         set_status: Callable[[KafkaStatus], None],
@@ -64,7 +63,6 @@ class GroupDecisions:
         self._discovery = discovery
         self._fetcher = fetcher
         self._group_id = group_id
-        self._auto_commit = auto_commit
         self._rebalance_timeout = rebalance_timeout
         self._stopping = stopping
         self._set_status = set_status
@@ -146,8 +144,8 @@ class GroupDecisions:
         self._watch.warn()
         self._discovery.look_again(member)
         self._assignments.open_missing(member)
-        if self._auto_commit:
-            self._committer.commit_if_due(member)
+        # Also with manual commits: what ended without a handler's return is finished as well.
+        self._committer.commit_if_due(member)
         if self._assignments.complete and not (self._is_quiet or self._stopping.is_set()):
             self._set_status(KafkaStatus.CONNECTED)
 

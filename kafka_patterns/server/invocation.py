@@ -43,6 +43,7 @@ class Invocation:
     :param value: what the deserializer made of the payload.
     :param poison: why the payload could not be read, once that is known.
     :param wrong_call: how the handler's signature refused the call.
+    :param returned: whether the handler itself came to its end, and so could commit by hand.
     :param batch: all invocations of a batch handler's call, on the first of them.
     """
 
@@ -54,6 +55,7 @@ class Invocation:
     value: Any = None
     poison: PayloadError | None = None
     wrong_call: TypeError | None = None
+    returned: bool = False
     batch: Sequence[Invocation] = ()
     # One entry at most, written once: how the call ended. None if nothing was deferred.
     _ends: dict[str, Acknowledgement | None] = attrs.field(factory=dict)
@@ -136,6 +138,8 @@ class Invocation:
                 f"batch handler {self.handler_name}: a batch cannot be deferred"
             )
         made = Acknowledgement(lambda produce: self._conclude(self, produce))
+        # First: whoever has the acknowledgement may use it before the handler returns.
+        self.returned = True
         kept = self._ends.setdefault(_END, made)  # atomic: the handler may just return
         if kept is None:
             raise KafkaPatternsError(
@@ -175,6 +179,7 @@ class Invocation:
         try:
             return consume(self.call())
         except BaseException as error:
+            self.returned = False
             if self.acknowledgement is not None:
                 raise  # whether the error counts depends on who was first
             return consume(self.filter(error))
@@ -190,11 +195,13 @@ class Invocation:
         """Call the handler's function."""
         function = self.handler.function
         try:
-            return self.handler.binding.call(function, payload, context)
+            result = self.handler.binding.call(function, payload, context)
         except TypeError as error:
             if is_wrong_call(error, function):
                 self.wrong_call = error
             raise
+        self.returned = not context.handled_before
+        return result
 
     def cause(self, error: BaseException) -> Cause:
         """What kind of failure *error* is, which this call raised."""

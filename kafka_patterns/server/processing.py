@@ -50,8 +50,8 @@ class Books:
     def release(self, item: WorkItem) -> None:
         """One end of the item came: at the last it is finished, unless the user commits by hand.
 
-        What was given up is finished all the same. Most items have one end; a request that
-        becomes a dead letter has two.
+        What ended without a handler's return is finished all the same. Most items have one
+        end; a request that becomes a dead letter has two.
         """
         self._end(item, finished=self.auto_commit or item.given_up)
 

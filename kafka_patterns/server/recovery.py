@@ -126,9 +126,11 @@ class Recovery:
     ) -> Outcome:
         invocation.log_failure(error)
         decision = self.decide(invocation, error)
-        if isinstance(decision, RetryAfter) and not replies.has_values:
-            return RetryLater(error, decision.seconds)
         item, handler = invocation.item, invocation.handler
+        if isinstance(decision, RetryAfter) and not replies.has_values:
+            item.given_up = False  # the next try may return, and commit by hand
+            return RetryLater(error, decision.seconds)
+        item.given_up = True
         if handler.mark.dead_letter is None or decision == GiveUp(Reason.ANSWER):
             replies.error(error_object(error))
             return Finished(reply_under_way=True)

@@ -27,7 +27,8 @@ class WorkItem:
     :param lets_others_pass: whether others of its partition go on while it is tried again.
     :param first_tried: when its first try began, in monotonic seconds.
     :param letters: of the handlers that gave it up, not acknowledged yet.
-    :param given_up: whether a handler gave it up: nobody else will commit it then.
+    :param given_up: whether it ended, for one handler, without that handler's return: who commits
+        by hand does not commit it then.
     :param ends_left: how many of its ends, such as a reply and a dead letter, are to come.
     :param unfinished: whether one of its ends came to nothing, so that it must come again.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.

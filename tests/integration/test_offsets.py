@@ -156,6 +156,24 @@ def test_without_auto_commit_only_the_start_position_is_committed(peers: Peers, 
         eventually(lambda: seen_again == ["1", "2"])
 
 
+def test_without_auto_commit_what_no_handler_saw_is_committed_by_itself(peers: Peers, wire: Wire):
+    topic = peers.topic(replies=1)
+    server = peers.server(run={"auto_commit": False})
+    calls = []
+
+    @server.message_pattern(topic)
+    def pay(payload: dict[str, int]):
+        calls.append(payload)
+
+    with server:
+        for _ in range(3):
+            (reply,) = wire.request(topic, b"unreadable")
+            assert reply.value is None
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 3})
+
+    assert calls == []
+
+
 def test_commit_of_the_context_finishes_the_message(peers: Peers, wire: Wire):
     topic = peers.topic()
     server = peers.server(run={"auto_commit": False})

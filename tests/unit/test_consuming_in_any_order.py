@@ -167,7 +167,6 @@ class Server:
             nothing,
             fetcher,
             group_id="heroes",
-            auto_commit=True,
             rebalance_timeout=0.0,
             stopping=Event(),
             set_status=lambda _: None,

@@ -59,7 +59,6 @@ class Parts:
             nothing,
             fetcher,
             group_id="hero",
-            auto_commit=True,
             rebalance_timeout=5.0,
             stopping=threading.Event(),
             set_status=self.statuses.append,
