@@ -77,6 +77,17 @@ class World:
 
 
 @attrs.define
+class Sent:
+    """A commit on its way; ``error`` is what the group made of it, once it arrived."""
+
+    generation: int | None
+    offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    done: Done
+    arrived: bool = False
+    error: CommitFailed | None = None
+
+
+@attrs.define
 class Member:
     """This server in the group; ``generation`` is ``None`` when the group went on without it."""
 
@@ -85,9 +96,7 @@ class Member:
     name: str = "member-0"
     membership_lost: bool = False
     rejoin_needed: bool = False
-    under_way: list[tuple[int | None, Mapping[TopicPartition, OffsetAndMetadata], Done]] = (
-        attrs.field(factory=list)
-    )
+    under_way: list[Sent] = attrs.field(factory=list)
 
     def committed(
         self, partitions: Collection[TopicPartition], timeout: float
@@ -97,21 +106,29 @@ class Member:
     def commit_now(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
     ) -> None:
+        for sent in self.under_way:  # the connection keeps their order
+            self.arrive(sent)
         if self.generation is None:
             raise CommitFailed("another generation")
         self.world.commit(offsets)
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], done: Done) -> None:
-        self.under_way.append((self.generation, offsets, done))
+        self.under_way.append(Sent(self.generation, offsets, done))
+
+    def arrive(self, sent: Sent) -> None:
+        """What was sent under a generation that is over is refused."""
+        if sent.arrived:
+            return
+        sent.arrived = True
+        if sent.generation is None or sent.generation != self.generation:
+            sent.error = CommitFailed("another generation")
+        else:
+            self.world.commit(sent.offsets)
 
     def answer(self) -> None:
-        """What was sent under a generation that is over is refused."""
-        generation, offsets, done = self.under_way.pop(0)
-        if generation is None or generation != self.generation:
-            done(CommitFailed("another generation"))
-        else:
-            self.world.commit(offsets)
-            done(None)
+        sent = self.under_way.pop(0)
+        self.arrive(sent)
+        sent.done(sent.error)
 
 
 @attrs.define
@@ -435,7 +452,10 @@ class ConsumingMachine(RuleBasedStateMachine):
         member = self.server.member
         while member.under_way:
             member.answer()
-        self.settle(PARTITIONS)
+        if member.generation is None:
+            self.notices_and_comes_back(set(PARTITIONS))
+        else:
+            self.settle(PARTITIONS)
         while self.server.work_through():
             pass
         self.server.committer.commit_now(member, 1.0)
