@@ -5,6 +5,15 @@ PYTHON ?= python3
 KAFKA_VERSIONS ?= 3.9.1 4.1.0
 PYTEST_OPTIONS ?=
 SCALE ?= full
+# Of make test-chaos; without a seed, one is drawn and printed.
+MINUTES ?= 10
+SEED ?=
+# A file that a failed run left, instead of a seed.
+PLAN ?=
+# Kinds of faults to draw from; all, if not given.
+FAULTS ?=
+# How many runs to find fewer faults that fail as well.
+SHRINK ?= 8
 # Tests mostly wait: two at a time keep even two cores below their limit.
 JOBS ?= 2
 
@@ -24,7 +33,7 @@ PYTEST_IN_PARALLEL := $(PYTEST) -n $(JOBS) --dist worksteal
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
-.PHONY: help venv demo test test-kafka test-nest test-reliability lint format types imports check coverage clean
+.PHONY: help venv demo test test-kafka test-nest test-reliability test-chaos lint format types imports check coverage clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +45,7 @@ demo: $(if $(wildcard $(INSTALLED_DEV)),$(INSTALLED_DEV),$(INSTALLED_DEMO))  ## 
 	$(BIN)/python -m examples.hero
 
 test: $(INSTALLED_DEV)  ## All tests that the embedded broker can carry
-	$(PYTEST_IN_PARALLEL) -m "not nest and not reliability"
+	$(PYTEST_IN_PARALLEL) -m "not nest and not reliability and not chaos"
 
 test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.9 and 4.1 (needs Java and Maven)
 	@$(call require,java,Java 17 or later)
@@ -44,7 +53,7 @@ test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.
 	@set -e; for version in $(KAFKA_VERSIONS); do \
 		echo "Apache Kafka $$version"; \
 		$(PYTEST_IN_PARALLEL) --broker kafka --kafka-version "$$version" \
-			-m "not nest and not reliability"; \
+			-m "not nest and not reliability and not chaos"; \
 	done
 
 test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka (needs Java, Maven and Node 20)
@@ -63,6 +72,14 @@ test-reliability: $(INSTALLED_DEV)  ## Kills, outages and long runs on Apache Ka
 	@$(MAKE) --no-print-directory $(INSTALLED_NEST)
 	KAFKA_PATTERNS_RELIABILITY=$(SCALE) $(PYTEST) --broker kafka -m reliability tests/reliability
 
+test-chaos: $(INSTALLED_DEV)  ## Faults of all kinds at once on three brokers of Apache Kafka; MINUTES=10 SEED=n
+	@$(call require,java,Java 17 or later)
+	@$(call require,mvn,Maven)
+	KAFKA_PATTERNS_CHAOS_MINUTES=$(MINUTES) KAFKA_PATTERNS_CHAOS_SEED=$(SEED) \
+		KAFKA_PATTERNS_CHAOS_PLAN=$(PLAN) KAFKA_PATTERNS_CHAOS_FAULTS="$(FAULTS)" \
+		KAFKA_PATTERNS_CHAOS_SHRINK=$(SHRINK) \
+		$(PYTEST) --broker kafka -m chaos tests/chaos
+
 lint: $(INSTALLED_DEV)  ## Style and likely mistakes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,7 +97,7 @@ imports: $(INSTALLED_DEV)  ## The directions in which modules may depend on each
 check: lint types imports test  ## Everything but the tests that need Java or Node
 
 coverage: $(INSTALLED_DEV)  ## The tests of `make test`, and which lines they reach
-	$(PYTEST) -m "not nest and not reliability" --cov --cov-report=term-missing
+	$(PYTEST) -m "not nest and not reliability and not chaos" --cov --cov-report=term-missing
 
 clean:  ## Remove everything that make created
 	rm -rf $(VENV) .cache $(NEST_PEER)/node_modules build dist *.egg-info htmlcov .coverage*

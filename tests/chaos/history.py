@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import attrs
@@ -22,6 +22,8 @@ __all__ = [
     "Seek",
     "StatusChange",
     "Usage",
+    "is_gone",
+    "record_of",
 ]
 
 Partition = tuple[str, int]
@@ -49,12 +51,14 @@ class Loss(NamedTuple):
     """Something that takes with it what a server has not committed.
 
     :param pid: of the server; ``None`` for all.
+    :param topic: whose records; ``None`` for all.
     """
 
     pid: int | None
     began: float
     ended: float
     reason: str
+    topic: str | None = None
 
 
 class Removal(NamedTuple):
@@ -165,10 +169,15 @@ class History:
 
     def is_gone(self, produced: Produced) -> bool:
         """Whether the record was, or may have been, in a topic that was deleted since."""
-        return any(
-            removal.topic == produced.record.topic and produced.sent_at <= removal.ended
-            for removal in self.removals
-        )
+        return is_gone(produced, self.removals)
+
+
+def is_gone(produced: Produced, removals: Iterable[Removal]) -> bool:
+    """Whether the record was, or may have been, in one of the topics that were deleted."""
+    return any(
+        removal.topic == produced.record.topic and produced.sent_at <= removal.ended
+        for removal in removals
+    )
 
 
 def record_of(entry: Entry) -> RecordId:

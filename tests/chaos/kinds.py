@@ -63,7 +63,7 @@ _ALL = (
     Kind("deploy", ("servers",), (10.0, 20.0), shared=_ALL_SERVERS, recovery_seconds=10.0),
     Kind("grow", ("events",), (2.0, 2.0), recovery_seconds=5.0),
     Kind("remake", ("fragile",), (2.0, 5.0), recovery_seconds=15.0),
-    Kind("seek", ("events",), (2.0, 2.0), draw=_number("back", 1, 10, 100)),
+    Kind("seek", SERVERS, (2.0, 2.0), draw=_number("back", 1, 10, 100)),
     Kind("forbid", ("guarded",), (4.0, 10.0), recovery_seconds=5.0),
     Kind("poison", ("events",), (1.0, 3.0), draw=_number("count", 1, 5, 20)),
     Kind("broker-kill", BROKERS, (2.0, 6.0), shared=_BROKER, recovery_seconds=20.0),

@@ -23,10 +23,13 @@ class CommitWatch:
     """Looks at a group's committed offsets all the time, in a thread, and keeps each change.
 
     What it cannot see during an outage it sees after it.
+
+    :param every: seconds between two looks.
     """
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, every: float = _WATCH_SECONDS) -> None:
         self._group = group
+        self._every = every
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commit watch")
         self.seen: list[tuple[float, dict[tuple[str, int], int]]] = []
@@ -71,7 +74,7 @@ class CommitWatch:
 
     def _run(self) -> None:
         last: dict[tuple[str, int], int] = {}
-        while not self._stopping.wait(_WATCH_SECONDS):
+        while not self._stopping.wait(self._every):
             try:
                 offsets = self._group.committed()
             except GroupUnknown:

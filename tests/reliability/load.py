@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -25,9 +25,17 @@ class Load:
     The producer is idempotent, so that an outage makes no duplicates of its own.
 
     :param keys: how many different ones, in turn.
+    :param settings: of the producer, over those made here.
     """
 
-    def __init__(self, brokers: Sequence[str], topic: str, *, keys: int = 100) -> None:
+    def __init__(
+        self,
+        brokers: Sequence[str],
+        topic: str,
+        *,
+        keys: int = 100,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.topic = topic
         self.produced: dict[Position, str] = {}
         self._keys = keys
@@ -42,6 +50,7 @@ class Load:
                 "queue.buffering.max.messages": _QUEUE,
                 "linger.ms": 5,
                 "log_level": 2,
+                **(settings or {}),
             }
         )
         self._stopping = threading.Event()

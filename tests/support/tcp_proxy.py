@@ -91,10 +91,12 @@ class TcpProxy:
 
     :param target_port: of the broker.
     :param port: where to listen; 0 for a free one.
+    :param source: the address that the broker sees, by which it can tell clients of the proxy.
     """
 
-    def __init__(self, target_port: int, *, port: int = 0) -> None:
+    def __init__(self, target_port: int, *, port: int = 0, source: str = _HOST) -> None:
         self.port = port
+        self._source = source
         self.faults = Faults()
         self._target_port = target_port
         self._drops_new = False
@@ -195,7 +197,9 @@ class TcpProxy:
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
         try:
-            from_broker, to_broker = await asyncio.open_connection(_HOST, self._target_port)
+            from_broker, to_broker = await asyncio.open_connection(
+                _HOST, self._target_port, local_addr=(self._source, 0)
+            )
         except OSError:
             to_client.transport.abort()
             return

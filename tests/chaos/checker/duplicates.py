@@ -68,7 +68,7 @@ def _deliveries(history: History) -> dict[RecordId, list[_Delivery]]:
 def _excuse(history: History, before: _Delivery, again: _Delivery) -> Loss | None:
     """The loss that explains why the second delivery was made."""
     for loss in history.losses:
-        if loss.pid not in (None, before.entry.pid) or loss.began > again.entry.at:
+        if not _concerns(loss, before.entry) or loss.began > again.entry.at:
             continue
         if before.finished_at is not None and before.finished_at < again.entry.at:
             if loss.began - history.commit_window <= before.finished_at <= loss.ended:
@@ -76,6 +76,10 @@ def _excuse(history: History, before: _Delivery, again: _Delivery) -> Loss | Non
         elif before.entry.at <= loss.ended:
             return loss
     return None
+
+
+def _concerns(loss: Loss, entry: Entry) -> bool:
+    return loss.pid in (None, entry.pid) and loss.topic in (None, entry.position.topic)
 
 
 def _was_sought(history: History, before: _Delivery, again: _Delivery) -> bool:

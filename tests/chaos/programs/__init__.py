@@ -1,0 +1,1 @@
+"""The processes under test: ``python -m tests.chaos.programs.x '{...}'``."""
