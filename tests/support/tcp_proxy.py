@@ -212,7 +212,9 @@ class TcpProxy:
             )
             tasks = [asyncio.ensure_future(pipe) for pipe in pipes]
             # One side that ends ends the other: there are no half-open connections here.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # The proxy's own end cancels all three, of which asyncio's streams would complain.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
         finally:
