@@ -16,6 +16,7 @@ from kafka_patterns.failures.replay_topics import offsets_of, partitions_of
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import validate_topic_name
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 from kafka_patterns.transport.base import EARLIEST, LATEST, Admin, Transport
 from kafka_patterns.transport.loading import load_transport
 
@@ -44,7 +45,7 @@ def inspect_dead_letters(
     :raises BrokersUnavailable: if no broker answers.
     :raises TransportError: if the topic does not exist, or cannot be read.
     """
-    _check(dead_letter_topic, limit=limit)
+    _check(dead_letter_topic, where, limit=limit)
     return _letters(dead_letter_topic, where, limit, KafkaOptions.of(options))
 
 
@@ -65,7 +66,7 @@ def _letters(
             while records := letters.read(_READ_RECORDS):
                 for record in records:
                     letter = DeadLetterRecord.of(record)
-                    if where is None or where(letter):
+                    if where is None or refuse_awaitable(where(letter), "where"):
                         yield letter
                         found += 1
                         if found == limit:
@@ -111,7 +112,7 @@ def replay(
     :raises ReplayFailed: if the broker did not take a message, or there is no room to note more;
         its ``report`` says what was done.
     """
-    _check(dead_letter_topic, limit=limit, rate=rate)
+    _check(dead_letter_topic, where, limit=limit, rate=rate)
     if to is not None:
         validate_topic_name(to)
     if to == dead_letter_topic:
@@ -178,8 +179,16 @@ def _connected(options: KafkaOptions) -> Iterator[tuple[Transport, Admin]]:
         admin.close()
 
 
-def _check(topic: str, *, limit: int | None, rate: float | None = None) -> None:
+def _check(
+    topic: str,
+    where: Callable[[DeadLetterRecord], bool] | None,
+    *,
+    limit: int | None,
+    rate: float | None = None,
+) -> None:
     validate_topic_name(topic)
+    if where is not None:
+        refuse_async(where, "where")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise ConfigurationError(f"limit must be an int from 1, not {limit!r}")
     if rate is not None and not rate > 0:

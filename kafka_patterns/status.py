@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
+
 __all__ = ["KafkaStatus", "StatusStream", "Subscription"]
 
 Submit = Callable[[Callable[[], object]], None]
@@ -72,7 +74,11 @@ class StatusStream:
         return self._current
 
     def subscribe(self, callback: Callable[[KafkaStatus], object]) -> Subscription:
-        """Call *callback* on the callback thread with the latest value, and at each change."""
+        """Call *callback* on the callback thread with the latest value, and at each change.
+
+        :raises ConfigurationError: if it is asynchronous.
+        """
+        refuse_async(callback, "status callback")
         subscription = Subscription(self, callback)
         with self._condition:
             self._subscriptions.append(subscription)
@@ -135,7 +141,7 @@ class StatusStream:
     def _call(self, subscription: Subscription, status: KafkaStatus) -> None:
         def call() -> None:
             if subscription in self._subscriptions:
-                subscription.callback(status)
+                refuse_awaitable(subscription.callback(status), "a status callback")
 
         self._submit(call)
 

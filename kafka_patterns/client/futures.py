@@ -8,6 +8,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
 from kafka_patterns.message import RecordMetadata
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = ["CallbackFuture", "EmitFuture"]
 
@@ -26,9 +27,15 @@ class CallbackFuture(Future[T]):
         self._cancelling = threading.RLock()  # held while the state goes on after a cancel
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
-        """Call *fn* with this future on the client's callback thread once it is done."""
+        """Call *fn* with this future on the client's callback thread once it is done.
+
+        :raises ConfigurationError: if it is asynchronous.
+        """
+        refuse_async(fn, "callback")
         submit = self._submit  # not through this object, which would keep itself alive
-        super().add_done_callback(lambda future: submit(lambda: fn(future)))
+        super().add_done_callback(
+            lambda future: submit(lambda: refuse_awaitable(fn(future), "a callback"))
+        )
 
     def cancel(self) -> bool:
         """Wait for no end any more; ``False`` if it has ended."""

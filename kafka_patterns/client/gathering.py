@@ -12,6 +12,7 @@ from kafka_patterns.client.reading import ReplyReader
 from kafka_patterns.client.reply import Reply
 from kafka_patterns.errors import PayloadError, RpcException
 from kafka_patterns.message import HeaderPairs
+from kafka_patterns.synchronous import refuse_awaitable
 
 __all__ = ["Gathered", "GatheredReply", "gather_replies"]
 
@@ -67,7 +68,7 @@ def gather_replies(
     """Collect replies until there are *enough*, or until that monotonic time."""
     replies: list[GatheredReply] = []
     unfinished = 0
-    while not (replies and enough(replies)):
+    while not (replies and bool(refuse_awaitable(enough(replies), "until"))):
         try:
             reply = slot.take(until)
         except TimeoutError:

@@ -22,6 +22,7 @@ from kafka_patterns.options import KafkaOptions
 from kafka_patterns.patterns import reply_topic
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.status import KafkaStatus
+from kafka_patterns.synchronous import refuse_async
 from kafka_patterns.transport.loading import load_transport
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ClientLife(Life):
 
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
         super().__init__(options)
+        refuse_async(self.get_response_pattern_name, "the method")
         self._writer = RequestWriter(self._serialization)
         self._reply_topics: dict[str, str] = {}  # to the pattern whose replies come there
 

@@ -14,6 +14,7 @@ from kafka_patterns.client.pending import FutureSlot, GatherSlot, ReplySlot, Str
 from kafka_patterns.client.reading import ReplyFuture, ReplyReader, ReplyStream, outcome_of
 from kafka_patterns.errors import ConfigurationError, RequestTimeout
 from kafka_patterns.message import TopicPartition
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["ClientKafkaProxy"]
 
@@ -210,6 +211,8 @@ class ClientKafkaProxy(RequestClient):
                 "gather() needs either expected=, a number of replies from 1 on, or until=, a "
                 "function of the replies so far"
             )
+        if until is not None:
+            refuse_async(until, "until")
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
         request = self._request(topic, data, timeout, self._gather_slot, idempotency_key)

@@ -16,6 +16,7 @@ from kafka_patterns.message import (
     RecordMetadata,
     TopicPartition,
 )
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 from kafka_patterns.transport.base import Producer
 
 __all__ = [
@@ -110,7 +111,10 @@ class ConsumerDriver:
         :param timeout: seconds to wait for the result; without end, if not given. Longer work
             than the session timeout costs the membership.
         """
-        future = self._member().submit(lambda member: function(member.unwrap()))
+        refuse_async(function, "run_on_consumer_thread():")
+        future = self._member().submit(
+            lambda member: refuse_awaitable(function(member.unwrap()), "the function")
+        )
         return future.result(timeout)
 
     def unwrap(self) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from kafka_patterns.failures.database_statements import (
     is_dbapi_error,
 )
 from kafka_patterns.failures.idempotency import StoredReply
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["DatabaseStore"]
 
@@ -68,6 +69,7 @@ class DatabaseStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         given: Any = connection
+        refuse_async(given, "DatabaseStore's connection function")
         if not callable(given) or hasattr(given, "cursor"):
             raise ConfigurationError(
                 "DatabaseStore takes a function that returns the connection of the thread it is "
@@ -85,6 +87,7 @@ class DatabaseStore:
         self._ttl = ttl
         self._wait = wait
         self._claim_timeout = claim_timeout
+        refuse_async(clock, "clock")
         self._clock = clock
         self._lock = threading.Lock()  # guards the time below
         self._purged_at = -_PURGE_SECONDS

@@ -15,6 +15,7 @@ from kafka_patterns.backoff import fixed
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
 from kafka_patterns.failures.causes import error_text
 from kafka_patterns.failures.policy import Failure, Retry, RetryAfter
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = [
     "ExceptionFilter",
@@ -62,7 +63,7 @@ class ExceptionFilter(Protocol):
 def use_filters(*filters: ExceptionFilter) -> Callable[[Target], Target]:
     """Decorate a handler, or a class of handlers, with exception filters.
 
-    :raises ConfigurationError: if one of them has no ``catch``.
+    :raises ConfigurationError: if one of them has no ``catch``, or an asynchronous one.
     """
     check_filters(filters)
 
@@ -79,7 +80,7 @@ def use_filters(*filters: ExceptionFilter) -> Callable[[Target], Target]:
 def check_filters(filters: Iterable[Any]) -> None:
     """Refuse what is no filter.
 
-    :raises ConfigurationError: names what lacks a ``catch``, or is a class.
+    :raises ConfigurationError: names what lacks a ``catch``, is a class, or is asynchronous.
     """
     for candidate in filters:
         if isinstance(candidate, type):
@@ -88,6 +89,7 @@ def check_filters(filters: Iterable[Any]) -> None:
             )
         if not isinstance(candidate, ExceptionFilter):
             raise ConfigurationError(f"{candidate!r} has no catch(exception, context) method")
+        refuse_async(candidate.catch, "exception filter")
 
 
 def filters_of(target: Any) -> tuple[ExceptionFilter, ...]:
@@ -123,6 +125,10 @@ class KafkaMaxRetryExceptionFilter:
     ) -> None:
         if type(max_retries) is not int or max_retries < 0:
             raise ConfigurationError(f"max_retries must be an int from 0, not {max_retries!r}")
+        if skip_handler is not None:
+            if not callable(skip_handler):
+                raise ConfigurationError(f"skip_handler {skip_handler!r} is not a function")
+            refuse_async(skip_handler, "skip_handler")
         self.max_retries = max_retries
         self.skip_handler = skip_handler
         self._policy = Retry(max_attempts=max_retries + 1, backoff=fixed(0), on=(BaseException,))
@@ -153,7 +159,7 @@ class KafkaMaxRetryExceptionFilter:
         if self.skip_handler is None:
             return
         try:
-            self.skip_handler(message)
+            refuse_awaitable(self.skip_handler(message), "skip_handler")
         except BaseException:
             logger.exception(
                 "the skip handler failed for %s[%d] offset %d",

@@ -19,6 +19,7 @@ from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.stored_reply import read_reply, write_reply
 from kafka_patterns.patterns import MARKS_ATTRIBUTE
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = [
     "Claim",
@@ -108,6 +109,9 @@ def idempotent(
     """
     if not isinstance(store, IdempotencyStore):
         raise ConfigurationError(f"store={store!r} has no claim(key) method")
+    refuse_async(store.claim, "the store's claim")
+    if key is not None:
+        refuse_async(key, "the key function")
 
     def decorate(function: Function) -> Function:
         _check(function)
@@ -126,6 +130,7 @@ def idempotent(
             found = (
                 _key_of(context) if key is None else key(_payload(args[has_owner:], named), context)
             )
+            refuse_awaitable(found, f"the key function of {prefix}")
             claim = store.claim(_bounded(f"{prefix}:{_key_text(found, prefix)}"))
             if isinstance(claim, StoredReply):
                 _tell_handled_before(context)
@@ -170,7 +175,7 @@ def _first_place(context: Any) -> str:
 
 def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:
     try:
-        result = call()
+        result = refuse_awaitable(call(), f"handler {context.handler}")
         if isinstance(result, Iterator):
             raise ConfigurationError(
                 f"handler {context.handler} returned an iterator: several replies cannot be kept "
@@ -191,6 +196,7 @@ def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:
 
 
 def _check(function: Any) -> None:
+    refuse_async(function, "handler")
     name = getattr(function, "__qualname__", None)
     if isinstance(function, (staticmethod, classmethod)) or not callable(function) or not name:
         raise ConfigurationError(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException
 from kafka_patterns.failures.idempotency import StoredReply
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["MemoryStore"]
 
@@ -37,6 +38,7 @@ class MemoryStore:
         self._max_entries = max_entries
         self._ttl = ttl
         self._wait = wait
+        refuse_async(clock, "clock")
         self._clock = clock
         self._changed = threading.Condition()  # guards the two below; told when a claim ends
         self._running: set[str] = set()

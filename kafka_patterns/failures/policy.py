@@ -12,6 +12,7 @@ import attrs
 from kafka_patterns.backoff import Backoff, exponential
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException, RpcException
 from kafka_patterns.failures.causes import Cause
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = [
     "Decision",
@@ -121,6 +122,7 @@ class Retry:
         for name, function in functions.items():
             if not callable(function):
                 raise ConfigurationError(f"Retry.{name} {function!r} is not a function")
+            refuse_async(function, f"Retry.{name}")
         chosen: Any
         for chosen in (*self.on, *self.unless):
             if not (isinstance(chosen, type) and issubclass(chosen, BaseException)):
@@ -133,7 +135,7 @@ class Retry:
             return GiveUp(reason)
         if self.max_attempts is not None and failure.attempt >= self.max_attempts:
             return GiveUp(Reason.ATTEMPTS)
-        wait = float(self.backoff(failure.attempt))
+        wait = float(refuse_awaitable(self.backoff(failure.attempt), "Retry.backoff"))
         if not 0 <= wait < math.inf:
             raise ConfigurationError(f"Retry.backoff({failure.attempt}) gave {wait!r}, no time")
         if self.max_elapsed is not None and failure.elapsed + wait > self.max_elapsed:
@@ -156,6 +158,8 @@ class Retry:
             return Reason.HOPELESS
         elif failure.expects_reply and isinstance(error, RpcException):
             return Reason.ANSWER
-        if self.retry_if is not None and not self.retry_if(error):
+        if self.retry_if is not None and not refuse_awaitable(
+            self.retry_if(error), "Retry.retry_if"
+        ):
             return Reason.NOT_RETRIABLE
         return None

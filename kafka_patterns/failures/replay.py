@@ -23,6 +23,7 @@ from kafka_patterns.failures.replay_topics import partitions_of
 from kafka_patterns.headers import INTERNAL_TOPIC_PREFIX
 from kafka_patterns.message import Record, RecordMetadata
 from kafka_patterns.patterns import is_valid_topic_name
+from kafka_patterns.synchronous import refuse_awaitable
 from kafka_patterns.transport.base import Admin, Producer
 
 __all__ = ["Replay", "ReplayPlan", "ReplayReport"]
@@ -172,7 +173,7 @@ class Replay:
             self._count("already_replayed")
             return None
         letter = DeadLetterRecord.of(record)
-        if self._plan.where is not None and not self._plan.where(letter):
+        if self._plan.where is not None and not refuse_awaitable(self._plan.where(letter), "where"):
             self._count("skipped")
             return None
         self._count("matched")

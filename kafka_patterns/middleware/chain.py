@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = ["Middleware", "MiddlewareChain"]
 
@@ -48,20 +49,26 @@ class _Layer:
 
     def run(self, context: Any, call: Callable[[], Any]) -> Any:
         if self.before is not None:
-            self.before(context)
+            refuse_awaitable(self.before(context), f"before() of middleware {self.name}")
         try:
-            result = call() if self.around is None else self.around(context, call)
+            result = call() if self.around is None else self._around(context, call)
         except BaseException as error:
             self._finish(context, exception=error)
             raise
         self._finish(context, result=result)
         return result
 
+    def _around(self, context: Any, call: Callable[[], Any]) -> Any:
+        assert self.around is not None
+        result = self.around(context, call)
+        return refuse_awaitable(result, f"around() of middleware {self.name}")
+
     def _finish(self, context: Any, **ending: Any) -> None:
         if self.after is None:
             return
         try:
-            self.after(context, **ending)
+            ended = self.after(context, **ending)
+            refuse_awaitable(ended, f"after() of middleware {self.name}")
         except BaseException:
             message = context.message
             logger.exception(
@@ -76,7 +83,8 @@ class _Layer:
 class MiddlewareChain:
     """Middlewares in the order in which they were added, the first one outermost.
 
-    :raises ConfigurationError: for an object without any of the hooks, or a class.
+    :raises ConfigurationError: for an object without any of the hooks or with one that is
+        asynchronous, or a class.
     """
 
     def __init__(self, middlewares: Iterable[Any] = ()) -> None:
@@ -115,4 +123,6 @@ def _layer(middleware: Any) -> _Layer:
             f"middleware {name} has no hook: define before(context), around(context, call) or "
             "after(context, result=None, exception=None)"
         )
+    for hook in filter(None, hooks):
+        refuse_async(hook, "middleware")
     return _Layer(name, *hooks)

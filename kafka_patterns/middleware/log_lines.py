@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka_patterns.middleware.chain import Middleware
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["LoggingMiddleware"]
 
@@ -35,6 +36,7 @@ class LoggingMiddleware(Middleware):
     ) -> None:
         self._logger = logger or logging.getLogger("kafka_patterns.messages")
         self._level = level
+        refuse_async(clock, "clock")
         self._clock = clock
 
     def around(self, context: Any, call: Callable[[], Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns.middleware.chain import Middleware
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["Timing", "TimingMiddleware"]
 
@@ -41,6 +42,7 @@ class TimingMiddleware(Middleware):
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        refuse_async(clock, "clock")
         self._clock = clock
         self._lock = threading.Lock()  # guards the timings
         self._timings: dict[str, Timing] = {}

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from kafka_patterns.options.problems import shown, shown_type
+from kafka_patterns.synchronous import is_async
 
 __all__ = [
     "INT32_MAX",
@@ -213,6 +214,8 @@ def live(expects: str, method: str = "__call__") -> Kind:
         if is_forgotten_call or not callable(getattr(value, method, None)):
             found = f"the class {value.__name__}" if is_forgotten_call else shown_type(value)
             raise ValueError(f"must be {expects}, not {found}")
+        if is_async(value if method == "__call__" else getattr(value, method)):
+            raise ValueError(f"must be {expects}, not an asynchronous one: nobody would await it")
         return value
 
     return Kind(read)
@@ -228,6 +231,9 @@ def native_settings() -> Kind:
         strangers = [key for key in value if not isinstance(key, str)]
         if strangers:
             raise ValueError(f"must have names as keys, not {shown(strangers[0])}")
+        for key, setting in value.items():
+            if callable(setting) and is_async(setting):
+                raise ValueError(f"must be plain functions where they are any: {key} is async")
         return MappingProxyType(dict(value))
 
     def parse(given: str) -> Any:

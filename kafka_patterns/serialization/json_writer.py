@@ -11,6 +11,7 @@ from kafka_patterns.errors import PayloadError
 from kafka_patterns.serialization.careful_json import careful_text
 from kafka_patterns.serialization.json_forms import json_form
 from kafka_patterns.serialization.scalars import json_number_text
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = ["JsonWriter", "default_writer"]
 
@@ -33,6 +34,8 @@ class JsonWriter:
     """
 
     def __init__(self, unstructure: Callable[[Any], Any] | None = None) -> None:
+        if unstructure is not None:
+            refuse_async(unstructure, "unstructure")
         self._unstructure = unstructure
         self._fast_text = json.JSONEncoder(
             ensure_ascii=False, check_circular=False, separators=(",", ":"), default=self.form

@@ -10,6 +10,7 @@ from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.envelope import encode_message
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
 from kafka_patterns.serialization.typed import structure_body
+from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
 __all__ = ["Serialization"]
 
@@ -31,15 +32,17 @@ class Serialization:
     ) -> None:
         """Give *pattern* a serializer or a deserializer of its own.
 
-        :raises ConfigurationError: if an object lacks the method.
+        :raises ConfigurationError: if an object lacks the method, or it is asynchronous.
         """
         if serializer is not None:
             if not isinstance(serializer, Serializer):
                 raise ConfigurationError(f"{serializer!r} has no serialize() method")
+            refuse_async(serializer.serialize, "serializer")
             self._serializers[pattern] = serializer
         if deserializer is not None:
             if not isinstance(deserializer, Deserializer):
                 raise ConfigurationError(f"{deserializer!r} has no deserialize() method")
+            refuse_async(deserializer.deserialize, "deserializer")
             self._deserializers[pattern] = deserializer
 
     def encode(self, payload: Any, *, topic: str, pattern: str) -> EncodedMessage:
@@ -49,7 +52,9 @@ class Serialization:
         """
         serializer = self._serializers.get(pattern, self._serializer)
         try:
-            message = serializer.serialize(payload, topic=topic, pattern=pattern)
+            message = refuse_awaitable(
+                serializer.serialize(payload, topic=topic, pattern=pattern), "serialize()"
+            )
         except PayloadError:
             raise
         except Exception as error:
@@ -72,7 +77,7 @@ class Serialization:
             )
         deserializer = self._deserializers.get(pattern, self._deserializer)
         try:
-            return deserializer.deserialize(record)
+            return refuse_awaitable(deserializer.deserialize(record), "deserialize()")
         except PayloadError:
             raise
         except Exception as error:

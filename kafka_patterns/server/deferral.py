@@ -8,6 +8,7 @@ from typing import Any
 
 from kafka_patterns.errors import KafkaPatternsError
 from kafka_patterns.server.outcome import Deferred, Outcome, worse
+from kafka_patterns.synchronous import refuse_awaitable
 
 __all__ = ["Acknowledgement", "as_deferred", "join_outcomes"]
 
@@ -32,7 +33,7 @@ class Acknowledgement:
         :param reply: of a request: what the handler would have returned.
         :raises KafkaPatternsError: if it was acknowledged before.
         """
-        self._settle(lambda: reply)
+        self._settle(lambda: refuse_awaitable(reply, "whoever called done()"))
 
     def failed(self, exception: BaseException) -> None:
         """The work failed, as if the handler had raised *exception*. From any thread.

@@ -24,6 +24,7 @@ from kafka_patterns.server.replier import Replier
 from kafka_patterns.server.replies import NoReplies, Replies
 from kafka_patterns.server.reply_address import ReplyAddress, read_address
 from kafka_patterns.server.work import WorkItem
+from kafka_patterns.synchronous import refuse_awaitable
 
 __all__ = ["Dispatcher", "exhaust"]
 
@@ -209,13 +210,13 @@ def _send_values(result: Any, replies: Replies | NoReplies) -> Any:
     """Send the values of a generator; one that is exhausted has none left."""
     if isinstance(result, Iterator):
         for value in result:
-            replies.value(value)
+            replies.value(refuse_awaitable(value, "a generator's next()"))
     return result
 
 
 def exhaust(result: Any) -> Any:
     """A generator handler runs only while somebody asks for its values."""
     if result is not None and isinstance(result, Iterator):  # asking an ABC takes its time
-        for _ in result:
-            pass
+        for value in result:
+            refuse_awaitable(value, "a generator's next()")
     return result

@@ -16,6 +16,7 @@ from kafka_patterns.failures.idempotency import is_idempotent
 from kafka_patterns.serialization.typed import BodyReader, body_reader
 from kafka_patterns.server.binding import Binding, bind, name_of
 from kafka_patterns.server.marks import HandlerMark, marks_of
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = [
     "Handler",
@@ -57,8 +58,10 @@ class Handler:
 def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
     """Bind *function*.
 
-    :raises ConfigurationError: if its signature fits no handler, or one for batches is idempotent.
+    :raises ConfigurationError: if its signature fits no handler, it is asynchronous, or one for
+        batches is idempotent.
     """
+    refuse_async(function, "handler")
     binding = bind(function)
     annotation = binding.annotation
     if mark.batch is not None:

@@ -23,6 +23,7 @@ from kafka_patterns.server.deferral import Acknowledgement
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.outcome import Outcome
 from kafka_patterns.server.work import WorkItem
+from kafka_patterns.synchronous import refuse_awaitable
 
 __all__ = ["Conclude", "Invocation", "InvocationMaker"]
 
@@ -200,6 +201,7 @@ class Invocation:
             if is_wrong_call(error, function):
                 self.wrong_call = error
             raise
+        refuse_awaitable(result, f"handler {self.handler.name}")
         self.returned = not context.handled_before
         return result
 
@@ -233,7 +235,8 @@ class Invocation:
         chosen = choose_filter((*self.handler.filters, *self._tools.global_filters), error)
         if chosen is None:
             raise error
-        return chosen.catch(error, self.context)
+        caught = chosen.catch(error, self.context)
+        return refuse_awaitable(caught, f"exception filter {type(chosen).__name__}")
 
     def log_failure(self, error: BaseException) -> None:
         """Say which handler failed where; with a traceback if it did not mean to."""

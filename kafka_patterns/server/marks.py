@@ -15,6 +15,7 @@ from kafka_patterns.failures.policy import Retry
 from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.synchronous import refuse_async
 
 __all__ = [
     "Batch",
@@ -104,7 +105,8 @@ def message_pattern(
         if the error is an ``RpcException``, which is an answer.
     :param serializer: writes the replies, instead of the server's.
     :param deserializer: reads the payloads, instead of the server's.
-    :raises ConfigurationError: if *pattern* makes no legal topic name.
+    :raises ConfigurationError: if *pattern* makes no legal topic name, or the function is
+        asynchronous.
     """
     template = HandlerMark(
         "",
@@ -145,7 +147,8 @@ def event_pattern(
     :param dead_letter: where an event goes that is not tried again, unreadable ones included;
         without it such an event is logged and dropped, unreadable ones held.
     :param deserializer: reads the payloads, instead of the server's.
-    :raises ConfigurationError: if *pattern* makes no legal topic name.
+    :raises ConfigurationError: if *pattern* makes no legal topic name, or the function is
+        asynchronous.
     """
     if batch is not None and ordering not in (None, "partition"):
         raise ConfigurationError("a batch handler's messages come in the order of their partition")
@@ -183,6 +186,7 @@ def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Functio
             made.dead_letter.check(made.pattern)
 
     def mark(function: Function) -> Function:
+        refuse_async(function, "handler")
         target: Any = function
         if isinstance(function, (staticmethod, classmethod)):
             target = function.__func__

@@ -23,6 +23,7 @@ from kafka_patterns.patterns import is_valid_topic_name
 from kafka_patterns.serialization.error_header import encode_error
 from kafka_patterns.serialization.registry import Serialization
 from kafka_patterns.server.reply_address import ReplyAddress
+from kafka_patterns.synchronous import refuse_awaitable
 from kafka_patterns.transport.base import Producer
 
 __all__ = ["Replier", "disposed", "with_header"]
@@ -74,7 +75,7 @@ class Replier:
 
     def _may(self, topic: str) -> bool:
         try:
-            return bool(self._allow(topic))
+            return bool(refuse_awaitable(self._allow(topic), "run.allow_reply_topic"))
         except BaseException:
             logger.exception("run.allow_reply_topic failed for topic %.300r", topic)
             return False
