@@ -31,7 +31,7 @@ from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.status import KafkaStatus
 from kafka_patterns.transport.base import LATEST, Admin, Transport
-from kafka_patterns.transport.group import Assignment, Member
+from kafka_patterns.transport.group import Assignment, CoordinatorSilent, Member
 
 __all__ = ["ReplyConsumer"]
 
@@ -281,7 +281,8 @@ class ReplyConsumer:
             self._set_status(KafkaStatus.CONNECTED)
 
     def on_trouble(self, error: TransportError) -> None:
-        if self._outage.trouble(time.monotonic()) and not self._closing.is_set():
+        lasted = isinstance(error, CoordinatorSilent)
+        if self._outage.trouble(time.monotonic(), lasted=lasted) and not self._closing.is_set():
             logger.warning("group %s: %s", self._group_id, error)
             self._set_status(KafkaStatus.DISCONNECTED)
 

@@ -16,11 +16,14 @@ class Outage:
         self._since: float | None = None
         self._told = False
 
-    def trouble(self, now: float) -> bool:
-        """There is trouble at *now*; ``True`` the first time that it has lasted."""
+    def trouble(self, now: float, *, lasted: bool = False) -> bool:
+        """There is trouble at *now*; ``True`` the first time that it has lasted.
+
+        :param lasted: whether it is known to have lasted when it is told.
+        """
         if self._since is None:
             self._since = now
-        if self._told or now - self._since < self._grace:
+        if self._told or not (lasted or now - self._since >= self._grace):
             return False
         self._told = True
         return True

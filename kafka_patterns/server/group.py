@@ -19,7 +19,7 @@ from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.watch import Watch
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.status import KafkaStatus
-from kafka_patterns.transport.group import Assignment, Member
+from kafka_patterns.transport.group import Assignment, CoordinatorSilent, Member
 
 __all__ = ["GroupDecisions"]
 
@@ -150,7 +150,8 @@ class GroupDecisions:
             self._set_status(KafkaStatus.CONNECTED)
 
     def on_trouble(self, error: TransportError) -> None:
-        if self._outage.trouble(time.monotonic()) and not self._stopping.is_set():
+        lasted = isinstance(error, CoordinatorSilent)
+        if self._outage.trouble(time.monotonic(), lasted=lasted) and not self._stopping.is_set():
             self.last_error = error
             logger.warning("group %s: %s", self._group_id, error)
             self._set_status(KafkaStatus.DISCONNECTED)

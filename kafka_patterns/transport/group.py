@@ -11,9 +11,21 @@ from typing import Any, Protocol
 
 import attrs
 
+from kafka_patterns.errors import TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 
-__all__ = ["Assignment", "AssignmentListener", "AssignmentPolicy", "Member", "MemberClaim"]
+__all__ = [
+    "Assignment",
+    "AssignmentListener",
+    "AssignmentPolicy",
+    "CoordinatorSilent",
+    "Member",
+    "MemberClaim",
+]
+
+
+class CoordinatorSilent(TransportError):
+    """The coordinator has taken no heartbeat for a session: that trouble has lasted already."""
 
 
 @attrs.frozen
@@ -100,7 +112,13 @@ class Member(Protocol):
         ...
 
     def poll(self, timeout: float) -> None:
-        """Join or rejoin if needed (which may take long), send and receive what is due."""
+        """Join or rejoin if needed (which may take long), send and receive what is due.
+
+        :raises CoordinatorSilent: if the coordinator took no heartbeat for a session; it is
+            connected anew, and this is raised until it takes one again.
+        :raises TransportError: for other trouble, which may pass.
+        :raises GroupError: if the group does not accept this member.
+        """
         ...
 
     @property

@@ -52,3 +52,12 @@ def test_told_exactly_once_per_outage(steps) -> None:
         expected = not told and now - since >= 1.0
         assert outage.trouble(now) == expected
         told = told or expected
+
+
+def test_trouble_that_has_lasted_already_is_told_at_once() -> None:
+    outage = Outage(grace=1.0)
+
+    assert outage.trouble(10.0, lasted=True)
+    assert not outage.trouble(10.1, lasted=True)
+    outage.over()
+    assert not outage.trouble(20.0)

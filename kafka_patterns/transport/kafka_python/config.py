@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,14 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.options import ClientOptions, KafkaOptions, SslOptions
 
-__all__ = ["check_native", "connection_config", "member_config", "producer_config", "reader_config"]
+__all__ = [
+    "answer_timeout_ms",
+    "check_native",
+    "connection_config",
+    "member_config",
+    "producer_config",
+    "reader_config",
+]
 
 _OURS = frozenset(
     {
@@ -34,6 +42,8 @@ _OURS = frozenset(
     }
 )
 _GROUP_ANSWER_MARGIN_MS = 10_000
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""In seconds, and how often in vain; where the system lets a program choose them."""
 _BACKOFF_MS = 20
 _RECONNECT_BACKOFF_MS = 20
 
@@ -76,9 +86,25 @@ def connection_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:
         "retry_backoff_ms": _BACKOFF_MS,
         "reconnect_backoff_ms": _RECONNECT_BACKOFF_MS,
         "reconnect_backoff_max_ms": 1_000,
+        "socket_options": _socket_options(),
         **_security(client),
         **client.native,
     }
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """No connection is silent for long: a firewall does not forget it, and a dead one is noticed.
+
+    That helps where nothing else does: an answer may take as long as the slowest member of a group.
+    """
+    options = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    ]
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
 
 
 def _security(client: ClientOptions) -> dict[str, Any]:
@@ -163,8 +189,8 @@ def member_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:
         "leave_group_on_close": not consumer.group_instance_id,
         **consumer.native,
     }
-    # The broker may hold a JoinGroup back until the slowest member came, so an answer is
-    # late only after that.
+    # The broker may hold a JoinGroup back until the slowest member came, so its answer is late
+    # only after that. Others are after `answer_timeout_ms`.
     config["request_timeout_ms"] = max(
         config["request_timeout_ms"],
         config["session_timeout_ms"] + _GROUP_ANSWER_MARGIN_MS,
@@ -172,6 +198,14 @@ def member_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:
     )
     config.setdefault("connections_max_idle_ms", config["request_timeout_ms"] + 240_000)
     return config
+
+
+def answer_timeout_ms(member: Mapping[str, Any], options: KafkaOptions) -> float:
+    """When an answer to a member with the settings *member* is late.
+
+    A session without one ends the membership, so that longer patience would be of no use.
+    """
+    return float(min(options.client.request_timeout_ms, member["session_timeout_ms"]))
 
 
 def producer_config(options: KafkaOptions, client_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Connections that know why they failed.
+"""Connections that know why they failed, and which of their answers are late.
 
 kafka-python-ng closes a connection that it cannot use and connects again, for ever; the reason
 is lost or in a log. Here it is kept, and what it lets through as another error is closed too.
@@ -21,6 +21,7 @@ from kafka.errors import (
     NodeNotReadyError,
 )
 from kafka.future import Future as KafkaFuture
+from kafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from kafka.protocol.parser import KafkaProtocol
 from kafka.sasl import scram
 
@@ -34,6 +35,8 @@ _LOOK_SECONDS = 0.01
 _SIZE_BYTES = 4
 _BEGINNING_BYTES = 8  # of each answer: its size, and the correlation id of its request
 _ENCRYPTED = ("SSL", "SASL_SSL")
+_WAIT_FOR_OTHERS = (JoinGroupRequest[0].API_KEY, SyncGroupRequest[0].API_KEY)
+"""What a broker answers when all members of the group have asked it."""
 
 # The base logs signing in by SCRAM to the root logger.
 scram.log = logging.getLogger("kafka.sasl.scram")
@@ -43,12 +46,25 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
     """A connection to one broker.
 
     :param refusals: told why an attempt failed.
+    :param answer_timeout_ms: when an answer is late, and the connection taken for dead, except one
+        that waits for the other members of a group: that has ``request_timeout_ms``, as all have if
+        this is not given.
     """
 
     config: dict[str, Any]
 
-    def __init__(self, *arguments: Any, refusals: Refusals, **configs: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        refusals: Refusals,
+        answer_timeout_ms: float | None = None,
+        **configs: Any,
+    ) -> None:
         super().__init__(*arguments, **configs)
+        self._answer_timeout_ms = answer_timeout_ms
+        self._due: int | None = None  # the request whose answer is due next, and since when
+        self._due_since = 0.0
+        self._is_late = False
         if configs.get("connection_timeout_ms") is None:
             # The base takes the time of a request for an attempt, which is minutes for a member.
             self.config["connection_timeout_ms"] = _CONNECT_TIMEOUT_MS
@@ -64,6 +80,7 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
     def _begin(self) -> None:
         # Also `close` of the base makes one, of its own kind.
         self._protocol = _Protocol(self.config["client_id"], self.config["api_version"])
+        self._due = None
         self._answered = False
         self._hung_up = False
         self._tls_error: OSError | None = None
@@ -202,6 +219,34 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
             self._answered = True
             self._refusals.forget(self._peer.address)
         return responses
+
+    def requests_timed_out(self) -> bool:
+        """Whether the answer that is due next is late.
+
+        Answers come in the order of the requests: the time of each begins when those before it
+        are answered. By the monotonic clock, for a wall clock that is set would end them all.
+        """
+        with self._lock:
+            waiting = self._protocol.in_flight_requests
+            if not waiting:
+                self._due = None
+                return False
+            due, request = waiting[0]
+            now = time.monotonic()
+            if due != self._due:
+                self._due, self._due_since = due, now
+            self._is_late = (now - self._due_since) * 1000 >= self._timeout_ms_of(request)
+            return self._is_late
+
+    def take_lateness(self) -> bool:
+        """Whether an answer was late since this was asked last."""
+        was_late, self._is_late = self._is_late, False
+        return was_late
+
+    def _timeout_ms_of(self, request: Any) -> float:
+        if self._answer_timeout_ms is None or request.API_KEY in _WAIT_FOR_OTHERS:
+            return float(self.config["request_timeout_ms"])
+        return self._answer_timeout_ms
 
     def check_version(self, *arguments: Any, **named: Any) -> Any:
         try:

@@ -77,6 +77,21 @@ class TolerantCoordinator(StaticMemberCoordinator):
             return float("inf")
         return time.monotonic() - self._contact
 
+    @property
+    def seconds_of_silence(self) -> float:
+        """How long ago it would have had to answer; 0 outside the group, and amid a join."""
+        return self.seconds_since_contact if self.state is MemberState.STABLE else 0.0
+
+    def hurry_heartbeat(self) -> None:
+        """Let the next heartbeat be due at once, unless the coordinator owes an answer.
+
+        For one that was just found the base would wait for a whole interval.
+        """
+        with self._client._lock, self._lock:
+            known = not self.coordinator_unknown()
+            if known and not self._client.in_flight_request_count(self.coordinator_id):
+                self.heartbeat.fail_heartbeat()
+
     def _send_heartbeat_request(self) -> KafkaFuture:
         sent = time.monotonic()
         future = super()._send_heartbeat_request()

@@ -9,13 +9,18 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import OffsetAndMetadata as KafkaOffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.errors import CommitFailed, GroupError, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.transport.base import Interrupted
-from kafka_patterns.transport.group import Assignment, AssignmentListener, AssignmentPolicy
+from kafka_patterns.transport.group import (
+    Assignment,
+    AssignmentListener,
+    AssignmentPolicy,
+    CoordinatorSilent,
+)
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
 from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
@@ -64,7 +69,6 @@ class KafkaMember:
             group_id=group_id,
             enable_auto_commit=False,
             partition_assignment_strategy=[assignor],
-            kafka_client=InterruptibleClient,
             coordinator=TolerantCoordinator,
         )
         self._client: InterruptibleClient = self._consumer._client
@@ -73,6 +77,8 @@ class KafkaMember:
         assignor.first_join = lambda: self.membership_lost
         assignor.last_known = self._coordinator.last_known_partitions
         self._topics_awaited = False
+        self._session_seconds = self._consumer.config["session_timeout_ms"] / 1000
+        self._hung_up = float("-inf")
         # The base refuses to begin with no topic, but not to go on with none.
         first = sorted(topics) or ["none"]
         self._consumer.subscribe(first, listener=_Listener(self, listener))
@@ -113,6 +119,7 @@ class KafkaMember:
             self._coordinator.poll()
             due = min(timeout, self._coordinator.time_to_next_poll())
             self._client.poll(timeout_ms=max(0.0, due) * 1000)
+            self._end_silence()
         except KafkaError as error:
             raise self._translated(error) from error
         finally:
@@ -125,6 +132,23 @@ class KafkaMember:
             self._topics_awaited = not self.missing_topics() or time.monotonic() >= deadline
             if not self._topics_awaited:
                 await_future(self._client, self._client.cluster.request_update(), deadline)
+
+    def _end_silence(self) -> None:
+        """Connect anew after a session without an answer; raises until there is one again.
+
+        A connection may be dead without any sign: nobody tells its ends when a firewall forgets it.
+        """
+        silence = self._coordinator.seconds_of_silence
+        if silence <= self._session_seconds:
+            return
+        now = time.monotonic()
+        if now - self._hung_up > self._session_seconds:
+            self._hung_up = now
+            self._client.hang_up(KafkaConnectionError("the group's coordinator does not answer"))
+        self._coordinator.hurry_heartbeat()
+        raise CoordinatorSilent(
+            f"group {self._group_id!r}: the coordinator has taken no heartbeat for {silence:.1f} s"
+        )
 
     def _translated(self, error: KafkaError) -> TransportError:
         kind = type(error).__name__

@@ -15,7 +15,7 @@ from typing import Any
 
 from kafka.client_async import KafkaClient
 from kafka.conn import get_ip_port_afi
-from kafka.errors import NodeNotReadyError
+from kafka.errors import KafkaConnectionError, NodeNotReadyError
 from kafka.future import Future as KafkaFuture
 from kafka.util import WeakMethod
 
@@ -49,6 +49,8 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     :param refusals: told why a broker could not be used.
     :param watch: told after each round whether no broker can be reached. A client that is idle
         may have no connection; that is another thing.
+    :param answer_timeout_ms: when an answer is late that does not wait for other members of a
+        group; all connections are then opened anew. ``request_timeout_ms`` for each, if not given.
     """
 
     _sending: set[Any]
@@ -58,10 +60,12 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         *,
         refusals: Refusals | None = None,
         watch: Callable[[bool], None] | None = None,
+        answer_timeout_ms: float | None = None,
         **configs: Any,
     ) -> None:
         self.interrupted = False
         self._watch = watch
+        self._answer_timeout_ms = answer_timeout_ms
         self._refusals = Refusals() if refusals is None else refusals
         if configs.get("selector", selectors.DefaultSelector) is selectors.DefaultSelector:
             configs["selector"] = _Selector
@@ -98,6 +102,7 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             broker.port,
             family,
             refusals=self._refusals,
+            answer_timeout_ms=self._answer_timeout_ms,
             state_change_callback=WeakMethod(self._conn_state_change),
             node_id=node_id,
             **self.config,
@@ -108,13 +113,25 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         self.interrupted = True
         self.wakeup()
 
+    def hang_up(self, error: Exception) -> None:
+        """From any thread: close all connections; what is under way fails with *error*.
+
+        Each is opened anew when it is needed.
+        """
+        with self._lock:
+            for connection in list(self._conns.values()):
+                connection.close(error)
+
     def poll(self, timeout_ms: float | None = None, future: KafkaFuture = None) -> list[Any]:
         """Poll; a wait for *future* ends when nobody is there to answer, in the base never.
+
+        Without a timeout it is one short look: the base would sleep for as long as a request may
+        take, and not see that the answer it waits for is late.
 
         :raises NodeNotReadyError: if there was no connection at all for a second.
         """
         if future is None:
-            return list(super().poll(timeout_ms))
+            return list(super().poll(_FUTURE_SLICE_MS if timeout_ms is None else timeout_ms))
         responses: list[Any] = []
         last_connected = time.monotonic()
         while True:
@@ -151,11 +168,19 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             raise Interrupted
         self._write_requests()
         super()._poll(timeout)
+        if self._answer_timeout_ms is not None:
+            self._suspect_all()
         if self._watch is not None:
             connected = any(connection.connected() for connection in list(self._conns.values()))
             self._watch(not connected and bool(self._refusals.reasons()))
         if self.interrupted:
             raise Interrupted
+
+    def _suspect_all(self) -> None:
+        """Where one connection died without a sign, others may have: each would be waited for."""
+        late = [connection for connection in self._conns.values() if connection.take_lateness()]
+        if late:
+            self.hang_up(KafkaConnectionError("a broker did not answer"))
 
 
 def await_future(client: KafkaClient, future: KafkaFuture, deadline: float) -> bool:

@@ -69,6 +69,8 @@ class KafkaPythonTransport:
         listener: AssignmentListener,
     ) -> KafkaMember:
         config = settings.member_config(self._options, self._client_id)
+        timeout_ms = settings.answer_timeout_ms(config, self._options)
+        config["kafka_client"] = partial(InterruptibleClient, answer_timeout_ms=timeout_ms)
         return KafkaMember(self._with_version(config), group_id, topics, policy, listener)
 
     def admin(self) -> KafkaAdmin:
