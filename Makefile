@@ -33,7 +33,7 @@ PYTEST_IN_PARALLEL := $(PYTEST) -n $(JOBS) --dist worksteal
 .DELETE_ON_ERROR:
 SHELL := /bin/sh
 
-.PHONY: help venv demo test test-kafka test-nest test-reliability test-chaos lint format types imports check coverage clean
+.PHONY: help venv demo test test-kafka test-databases test-nest test-reliability test-chaos lint format types imports check coverage clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ demo: $(if $(wildcard $(INSTALLED_DEV)),$(INSTALLED_DEV),$(INSTALLED_DEMO))  ## 
 	$(BIN)/python -m examples.hero
 
 test: $(INSTALLED_DEV)  ## All tests that the embedded broker can carry
-	$(PYTEST_IN_PARALLEL) -m "not nest and not reliability and not chaos"
+	$(PYTEST_IN_PARALLEL) -m "not nest and not reliability and not chaos and not databases"
 
 test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.9 and 4.1 (needs Java and Maven)
 	@$(call require,java,Java 17 or later)
@@ -53,8 +53,13 @@ test-kafka: $(INSTALLED_DEV)  ## The tests that use a broker, on Apache Kafka 3.
 	@set -e; for version in $(KAFKA_VERSIONS); do \
 		echo "Apache Kafka $$version"; \
 		$(PYTEST_IN_PARALLEL) --broker kafka --kafka-version "$$version" \
-			-m "not nest and not reliability and not chaos"; \
+			-m "not nest and not reliability and not chaos and not databases"; \
 	done
+
+test-databases: $(INSTALLED_DEV)  ## Idempotent handlers on servers of PostgreSQL and MariaDB (needs Debian's postgresql and mariadb-server)
+	@$(call require_server,postgres,postgresql)
+	@$(call require_server,mariadbd,mariadb-server)
+	$(PYTEST) -m databases tests/databases
 
 test-nest: $(INSTALLED_DEV)  ## A real NestJS service and client on Apache Kafka (needs Java, Maven and Node 20)
 	@$(call require,java,Java 17 or later)
@@ -97,7 +102,7 @@ imports: $(INSTALLED_DEV)  ## The directions in which modules may depend on each
 check: lint types imports test  ## Everything but the tests that need Java or Node
 
 coverage: $(INSTALLED_DEV)  ## The tests of `make test`, and which lines they reach
-	$(PYTEST) -m "not nest and not reliability and not chaos" --cov --cov-report=term-missing
+	$(PYTEST) -m "not nest and not reliability and not chaos and not databases" --cov --cov-report=term-missing
 
 clean:  ## Remove everything that make created
 	rm -rf $(VENV) .cache $(NEST_PEER)/node_modules build dist *.egg-info htmlcov .coverage*
@@ -127,3 +132,9 @@ $(INSTALLED_NEST): $(NEST_PEER)/package.json $(NEST_PEER)/package-lock.json
 # $(call require,program,what to install)
 require = command -v $(1) >/dev/null || { \
 	echo "make $@ needs the program '$(1)', which is not on the PATH: install $(2)" >&2; exit 1; }
+
+# $(call require_server,program,package): Debian puts servers where no PATH leads
+require_server = PATH="$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' :)"; \
+	command -v $(1) >/dev/null || { \
+	echo "make $@ needs the program '$(1)': install a server, for example Debian's package $(2)" \
+		"with: apt-get install --no-install-recommends $(2)" >&2; exit 1; }

@@ -61,6 +61,8 @@ REPLAY_GROUP: Final = "kafka_patterns-replay-group"
 """The consumer group that a replayed message is for; servers of others skip it."""
 REPLAYED_FROM: Final = "kafka_patterns-replayed-from"
 """The dead letter that was replayed: ``topic/partition/offset``."""
+REPLAY_ORIGIN: Final = "kafka_patterns-replay-origin"
+"""Where a replayed message stood first, ``topic/partition/offset``, if its sender gave no key."""
 REPLAY_COUNT: Final = "kafka_patterns-replays"
 """How often this message was replayed, in decimal digits."""
 DLT_EXCEPTION_NAMES: Final = frozenset(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from kafka_patterns.errors import ConfigurationError
 
-__all__ = ["PARAMSTYLES", "Statements", "is_dbapi_error"]
+__all__ = ["PARAMSTYLES", "Statements", "commits_by_itself", "database_kind", "is_dbapi_error"]
 
 logger = logging.getLogger("kafka_patterns.idempotency")
 
@@ -40,10 +41,15 @@ class Statements:
 
     def row(self, statement: str, **parameters: Any) -> Any:
         """The first row of what it selects, or ``None``."""
+        return next(iter(self.rows(statement, **parameters)), None)
+
+    def rows(self, statement: str, **parameters: Any) -> Sequence[Any]:
+        """The rows of what it selects, whatever the connection makes of rows."""
         cursor = self.connection.cursor()
         try:
             cursor.execute(*self._in_style(statement, parameters))
-            return cursor.fetchone()
+            rows = cursor.fetchall()
+            return [tuple(row.values()) if isinstance(row, Mapping) else row for row in rows]
         finally:
             cursor.close()
 
@@ -81,16 +87,45 @@ class Statements:
 
 
 def _paramstyle_of(connection: Any) -> str:
-    module = sys.modules.get(type(connection).__module__.partition(".")[0])
-    style = getattr(module, "paramstyle", None)
-    if style not in PARAMSTYLES:
-        raise ConfigurationError(
-            f"the paramstyle of {type(connection).__module__} is not known: give "
-            f"paramstyle= one of {', '.join(PARAMSTYLES)}"
-        )
-    return str(style)
+    for cls in type(connection).__mro__:
+        style = getattr(sys.modules.get(cls.__module__.partition(".")[0]), "paramstyle", None)
+        if style in PARAMSTYLES:
+            return str(style)
+    raise ConfigurationError(
+        f"the paramstyle of {type(connection).__module__} is not known: give "
+        f"paramstyle= one of {', '.join(PARAMSTYLES)}"
+    )
 
 
 def is_dbapi_error(error: BaseException, name: str) -> bool:
     """Whether *error* is the DB-API's *name*, which fixes the names but not where they are."""
     return any(cls.__name__ == name for cls in type(error).__mro__)
+
+
+def commits_by_itself(connection: Any) -> bool:
+    """Whether *connection* is in autocommit mode, as far as it can tell.
+
+    The DB-API leaves open how: the drivers have a method, or an attribute, which in the standard
+    library's ``sqlite3`` may refer to another one.
+    """
+    ask = getattr(connection, "get_autocommit", None)
+    if callable(ask):
+        return bool(ask())
+    told = getattr(connection, "autocommit", None)
+    if isinstance(told, int) and told >= 0:
+        return bool(told)
+    return database_kind(connection) == "sqlite" and (
+        getattr(connection, "isolation_level", "") is None
+    )
+
+
+def database_kind(connection: Any) -> Literal["sqlite", "mysql", "other"]:
+    """What *connection* speaks to, by the names of its modules."""
+    modules = [cls.__module__.lower() for cls in type(connection).__mro__]
+    if _names_any(modules, ("sqlite",)):
+        return "sqlite"
+    return "mysql" if _names_any(modules, ("mysql", "mariadb")) else "other"
+
+
+def _names_any(modules: Iterable[str], names: Iterable[str]) -> bool:
+    return any(name in module for module in modules for name in names)

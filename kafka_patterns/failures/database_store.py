@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import re
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from kafka_patterns.errors import ConfigurationError, KafkaRetriableException
 from kafka_patterns.failures.database_statements import (
     PARAMSTYLES,
     Statements,
+    commits_by_itself,
     is_dbapi_error,
 )
+from kafka_patterns.failures.database_table import IdempotencyTable, without_waiting
 from kafka_patterns.failures.idempotency import StoredReply
 from kafka_patterns.synchronous import refuse_async
 
@@ -23,25 +27,27 @@ __all__ = ["DatabaseStore"]
 
 logger = logging.getLogger("kafka_patterns.idempotency")
 
-_TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", re.ASCII)
 _POLL_SECONDS = 0.05
 _PURGE_SECONDS = 60.0
-_DDL = """CREATE TABLE IF NOT EXISTS {table} (
-    message_key VARCHAR(255) NOT NULL PRIMARY KEY,
-    token VARCHAR(36) NOT NULL,
-    expires_at BIGINT NOT NULL,
-    reply TEXT
-)"""
+_AUTOCOMMIT = (
+    "the connection is in autocommit mode: what the handler writes and the note that the message "
+    "is handled would be no transaction, so that it could be written twice. Switch it off on the "
+    "connections that handlers use: connection.autocommit = False in psycopg, "
+    "connection.set_autocommit(False) in Django, sqlite3.connect() without isolation_level=None"
+)
 
 
 class DatabaseStore:
     """An :class:`~kafka_patterns.IdempotencyStore` in a table, by a DB-API 2 connection.
 
     The claim, what the handler writes on the same connection, and its reply are one transaction:
-    either all of it is there or nothing. So the handler must neither commit nor roll back, the
-    connection must not be in autocommit mode, and no transaction may be open on it when a
-    message begins. Otherwise a handler that died stays claimed for ``claim_timeout`` seconds,
-    and is then run again.
+    either all of it is there or nothing. So the handler must neither commit nor roll back, and no
+    transaction may be open on the connection when a message begins. A connection in autocommit
+    mode is refused, when a message comes. If the handler commits all the same and dies, the message
+    stays claimed for ``claim_timeout`` seconds, and is then handled again.
+
+    Keys are kept as digests, so that they are as different as they are to Python in any database,
+    whatever it thinks of case, accents, blanks and null characters.
 
     :param connection: a function that returns the connection that handlers use in the thread
         it is called from; one thread, one connection. It is never closed here.
@@ -75,14 +81,12 @@ class DatabaseStore:
                 "DatabaseStore takes a function that returns the connection of the thread it is "
                 "called from: one connection cannot serve several threads"
             )
-        if not _TABLE_NAME.fullmatch(table):
-            raise ConfigurationError(f"{table!r} is no plain name of a table")
         if paramstyle not in (None, *PARAMSTYLES):
             raise ConfigurationError(f"paramstyle {paramstyle!r} is none of {PARAMSTYLES}")
         if not (ttl > 0 and wait >= 0 and claim_timeout > 0):
             raise ConfigurationError("ttl and claim_timeout must be above 0, wait at least 0")
         self._connection = connection
-        self._table = table
+        self._table = IdempotencyTable(table)
         self._paramstyle = paramstyle
         self._ttl = ttl
         self._wait = wait
@@ -90,37 +94,49 @@ class DatabaseStore:
         refuse_async(clock, "clock")
         self._clock = clock
         self._lock = threading.Lock()  # guards the time below
-        self._purged_at = -_PURGE_SECONDS
+        self._next_purge = time.monotonic()
 
     def create_table(self) -> None:
-        """Create the table, unless it exists, and commit. The statement is :attr:`ddl`."""
-        self._statements().commit(self.ddl)
+        """Create the table and its index, unless they exist, and commit."""
+        statements = self._statements()
+        if commits_by_itself(statements.connection):
+            logger.warning(_AUTOCOMMIT)
+        self._table.create(statements)
 
     @property
     def ddl(self) -> str:
         """The statement that creates the table; for MySQL, make ``reply`` a ``MEDIUMTEXT``."""
-        return _DDL.format(table=self._table)
+        return self._table.ddl
+
+    @property
+    def index_ddl(self) -> str:
+        """The statement that creates its index, by which old rows are found.
+
+        For MySQL, leave ``IF NOT EXISTS`` out.
+        """
+        return self._table.index_ddl
 
     def delete_expired(self) -> None:
-        """Delete what nobody needs any more, and commit. Claims do it once a minute."""
-        self._statements().commit(
-            f"DELETE FROM {self._table} WHERE expires_at <= :now",  # noqa: S608  a checked name
-            now=self._now_ms(),
-        )
+        """Delete what nobody needs any more, and commit. It is done now and then by itself."""
+        statements = self._statements()
+        while self._table.purge(statements, self._now_ms()):
+            pass
 
     def claim(self, key: str) -> _DatabaseClaim | StoredReply:
         """Begin a transaction that claims *key*, or return what is kept for it.
 
         :raises KafkaRetriableException: if another delivery holds the claim for too long, or
             the database cannot be reached.
+        :raises ConfigurationError: if the connection commits by itself.
         """
         statements = self._statements()
+        if commits_by_itself(statements.connection):
+            raise ConfigurationError(_AUTOCOMMIT)
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         deadline = time.monotonic() + self._wait
         try:
-            if self._is_purge_due():
-                self.delete_expired()
             while True:
-                found = self._try_to_claim(statements, key)
+                found = self._try_to_claim(statements, key, digest)
                 if found is not None:
                     return found
                 if time.monotonic() >= deadline:
@@ -130,18 +146,19 @@ class DatabaseStore:
                 time.sleep(_POLL_SECONDS)
         except BaseException as error:
             statements.roll_back()
-            if is_dbapi_error(error, "OperationalError"):
+            if _may_pass(error):
                 raise KafkaRetriableException(
-                    f"{key!r} could not be claimed in table {self._table}: {error}"
+                    f"{key!r} could not be claimed in table {self._table.name}: {error}"
                 ) from error
             raise
 
     def _try_to_claim(
-        self, statements: Statements, key: str
+        self, statements: Statements, key: str, digest: str
     ) -> _DatabaseClaim | StoredReply | None:
         row = statements.row(
-            f"SELECT reply, expires_at FROM {self._table} WHERE message_key = :key",  # noqa: S608
-            key=key,
+            f"SELECT reply, expires_at FROM {self._table.name} "  # noqa: S608  a checked name
+            "WHERE message_key = :key",
+            key=digest,
         )
         now = self._now_ms()
         if row is not None and row[1] > now:
@@ -149,17 +166,17 @@ class DatabaseStore:
             return None if row[0] is None else StoredReply(row[0])
         if row is not None:
             statements.execute(
-                f"DELETE FROM {self._table} "  # noqa: S608
+                f"DELETE FROM {self._table.name} "  # noqa: S608
                 "WHERE message_key = :key AND expires_at = :expires_at",
-                key=key,
+                key=digest,
                 expires_at=row[1],
             )
         token = str(uuid.uuid4())
         try:
             statements.execute(
-                f"INSERT INTO {self._table} (message_key, token, expires_at, reply) "  # noqa: S608
-                "VALUES (:key, :token, :expires_at, NULL)",
-                key=key,
+                f"INSERT INTO {self._table.name} "  # noqa: S608
+                "(message_key, token, expires_at, reply) VALUES (:key, :token, :expires_at, NULL)",
+                key=digest,
                 token=token,
                 expires_at=now + int(self._claim_timeout * 1000),
             )
@@ -168,44 +185,62 @@ class DatabaseStore:
                 raise
             statements.roll_back()  # another one was faster, and has committed by now
             return None
-        return _DatabaseClaim(self, statements, key, token)
+        return _DatabaseClaim(self, statements, key, digest, token)
 
-    def keep(self, statements: Statements, key: str, token: str, text: str) -> None:
+    def keep(self, claim: _DatabaseClaim, text: str) -> None:
         """End a claim with a reply, and commit."""
+        statements = claim.statements
         try:
             changed = statements.execute(
-                f"UPDATE {self._table} SET reply = :reply, expires_at = :expires_at "  # noqa: S608
+                f"UPDATE {self._table.name} "  # noqa: S608
+                "SET reply = :reply, expires_at = :expires_at "
                 "WHERE message_key = :key AND token = :token",
                 reply=text,
                 expires_at=self._now_ms() + int(self._ttl * 1000),
-                key=key,
-                token=token,
+                key=claim.digest,
+                token=claim.token,
             )
             if changed == 0:
                 raise KafkaRetriableException(
-                    f"the claim of {key!r} expired after {self._claim_timeout:g} s and was taken "
-                    "by another delivery: what this one wrote is rolled back. Give DatabaseStore "
-                    "a longer claim_timeout"
+                    f"the claim of {claim.key!r} expired after {self._claim_timeout:g} s and was "
+                    "taken by another delivery: what this one wrote is rolled back. Give "
+                    "DatabaseStore a longer claim_timeout"
                 )
             statements.connection.commit()
-        except BaseException:
+        except BaseException as error:
             statements.roll_back()
+            if _may_pass(error):
+                raise KafkaRetriableException(
+                    f"what {claim.key!r} led to could not be committed: {error}"
+                ) from error
             raise
+        if self._is_purge_due():
+            self._purge(statements)
 
-    def give_up(self, statements: Statements, key: str, token: str) -> None:
-        """End a claim without a reply; what the handler wrote is rolled back."""
-        statements.roll_back()
+    def _purge(self, statements: Statements) -> None:
+        """Delete old rows, behind a message that is committed: none waits or fails for it."""
         try:
-            # It is still there if the connection commits by itself, or the handler did.
-            statements.commit(
-                f"DELETE FROM {self._table} "  # noqa: S608
+            with without_waiting(statements):
+                if self._table.purge(statements, self._now_ms()):
+                    self._purge_at(time.monotonic())
+        except Exception as error:  # noqa: BLE001  drivers may raise anything
+            statements.roll_back()
+            logger.info("old rows of %s are deleted later: %s", self._table.name, error)
+
+    def give_up(self, claim: _DatabaseClaim) -> None:
+        """End a claim without a reply; what the handler wrote is rolled back."""
+        claim.statements.roll_back()
+        try:
+            # It is still there if the handler did commit.
+            claim.statements.commit(
+                f"DELETE FROM {self._table.name} "  # noqa: S608
                 "WHERE message_key = :key AND token = :token",
-                key=key,
-                token=token,
+                key=claim.digest,
+                token=claim.token,
             )
         except Exception:
-            statements.roll_back()
-            logger.warning("the claim of %r may stay until it expires", key, exc_info=True)
+            claim.statements.roll_back()
+            logger.warning("the claim of %r may stay until it expires", claim.key, exc_info=True)
 
     def _statements(self) -> Statements:
         connection = self._connection()
@@ -214,24 +249,36 @@ class DatabaseStore:
     def _is_purge_due(self) -> bool:
         now = time.monotonic()
         with self._lock:
-            due = now - self._purged_at >= _PURGE_SECONDS
+            due = now >= self._next_purge
             if due:
-                self._purged_at = now
+                self._next_purge = now + _PURGE_SECONDS
         return due
+
+    def _purge_at(self, due: float) -> None:
+        with self._lock:
+            self._next_purge = due
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
 
+@attrs.frozen
 class _DatabaseClaim:
-    def __init__(self, store: DatabaseStore, statements: Statements, key: str, token: str) -> None:
-        self._store = store
-        self._statements = statements
-        self._key = key
-        self._token = token
+    """A row of ours: that of *digest*, as long as it has our *token*."""
+
+    store: DatabaseStore
+    statements: Statements
+    key: str
+    digest: str
+    token: str
 
     def complete(self, text: str) -> None:
-        self._store.keep(self._statements, self._key, self._token, text)
+        self.store.keep(self, text)
 
     def release(self) -> None:
-        self._store.give_up(self._statements, self._key, self._token)
+        self.store.give_up(self)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the database or the way to it failed, or others were in the way."""
+    return is_dbapi_error(error, "OperationalError") or is_dbapi_error(error, "InterfaceError")

@@ -7,16 +7,14 @@ there; later ones return that reply. A handler that raises gives its claim back.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
-from uuid import UUID
 
 import attrs
 
-from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
+from kafka_patterns.failures.message_key import key_of_handler, key_of_message
 from kafka_patterns.failures.stored_reply import read_reply, write_reply
 from kafka_patterns.patterns import MARKS_ATTRIBUTE
 from kafka_patterns.synchronous import refuse_async, refuse_awaitable
@@ -27,18 +25,11 @@ __all__ = [
     "StoredReply",
     "idempotent",
     "is_idempotent",
-    "message_place",
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _IDEMPOTENT = "__kafka_patterns_idempotent__"
-_LONGEST_KEY = 200
-_ORIGIN = (
-    headers.RETRY_ORIGINAL_TOPIC,
-    headers.RETRY_ORIGINAL_PARTITION,
-    headers.RETRY_ORIGINAL_OFFSET,
-)
 
 
 @attrs.frozen
@@ -76,7 +67,8 @@ class IdempotencyStore(Protocol):
 
         If another delivery holds the claim, wait for it within a bound.
 
-        :param key: text of at most 255 characters.
+        :param key: any text of at most 255 characters, chosen by a sender in part. Keys that differ
+            in anything, be it case or a trailing blank, are different keys.
         :raises KafkaRetriableException: if the bound passed.
         """
         ...
@@ -127,11 +119,13 @@ def idempotent(
                 named.pop("context", None)
             if context is None:
                 return function(*args, **named)
-            found = (
-                _key_of(context) if key is None else key(_payload(args[has_owner:], named), context)
-            )
-            refuse_awaitable(found, f"the key function of {prefix}")
-            claim = store.claim(_bounded(f"{prefix}:{_key_text(found, prefix)}"))
+            if key is None:
+                claimed = key_of_message(context, prefix)
+            else:
+                found = key(_payload(args[has_owner:], named), context)
+                refuse_awaitable(found, f"the key function of {prefix}")
+                claimed = key_of_handler(found, prefix)
+            claim = store.claim(claimed)
             if isinstance(claim, StoredReply):
                 _tell_handled_before(context)
                 return read_reply(claim.text)
@@ -149,28 +143,6 @@ def idempotent(
 def is_idempotent(function: Any) -> bool:
     """Whether *function* was decorated with :func:`idempotent`."""
     return bool(getattr(function, _IDEMPOTENT, False))
-
-
-def message_place(topic: str, partition: int, offset: int) -> str:
-    """What a message is called that has no key: unique within a cluster."""
-    return f"{topic}/{partition}/{offset}"
-
-
-def _key_of(context: Any) -> object:
-    """What the sender wrote into the header, else where the message is, or was first."""
-    return context.idempotency_key or _first_place(context)
-
-
-def _first_place(context: Any) -> str:
-    """Of a message in a retry topic, the place it came from: it may be there as well."""
-    message = context.message
-    if headers.RETRY_TOPIC_MARK in message.topic:
-        last = dict(message.raw_headers)
-        topic, partition, offset = map(last.get, _ORIGIN)
-        if topic and partition and offset:
-            place = int.from_bytes(partition, "big"), int.from_bytes(offset, "big")
-            return message_place(topic.decode("utf-8", "backslashreplace"), *place)
-    return message_place(message.topic, message.partition, message.offset)
 
 
 def _run(claim: Claim, context: Any, call: Callable[[], Any]) -> Any:
@@ -241,22 +213,3 @@ def _payload(args: tuple[Any, ...], named: dict[str, Any]) -> Any:
     if args:
         return args[0]
     return next((value for value in named.values() if not _is_context(value)), None)
-
-
-def _key_text(key: object, prefix: str) -> str:
-    if isinstance(key, bytes) and key:
-        return key.decode("utf-8", "backslashreplace")
-    if isinstance(key, (str, int, UUID)) and not isinstance(key, bool) and key != "":
-        return str(key)
-    raise ConfigurationError(
-        f"the key of an idempotent message must be a text, an int, a UUID or bytes, and not empty; "
-        f"the key function of {prefix} returned {key!r:.60}"
-    )
-
-
-def _bounded(key: str) -> str:
-    """A key of any length as one that fits into a column and an index."""
-    if len(key) <= _LONGEST_KEY:
-        return key
-    digest = hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()
-    return f"{key[: _LONGEST_KEY - 66]}..{digest}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka_patterns import headers
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
-from kafka_patterns.failures.idempotency import message_place
+from kafka_patterns.failures.message_key import message_place
 from kafka_patterns.message import EncodedMessage, Record
 
 __all__ = ["is_for_another_group", "replayed_from", "replayed_message"]
@@ -16,6 +16,7 @@ _DROPPED = (
     headers.DEADLINE,
     headers.REPLAY_GROUP,
     headers.REPLAYED_FROM,
+    headers.REPLAY_ORIGIN,
     headers.REPLAY_COUNT,
 )
 
@@ -40,15 +41,24 @@ def replayed_message(
         for name, value in letter.headers
         if name not in _DROPPED and not name.startswith(headers.RETRY_TOPIC_PREFIX)
     ]
-    topic, number, offset = letter.original_topic, letter.original_partition, letter.original_offset
+    origin = _origin(letter)
     has_key = any(name == headers.IDEMPOTENCY_KEY and value for name, value in pairs)
-    if not has_key and topic is not None and number is not None and offset is not None:
-        pairs.append((headers.IDEMPOTENCY_KEY, message_place(topic, number, offset).encode()))
+    if origin is not None and not has_key:
+        pairs.append((headers.REPLAY_ORIGIN, origin))
     pairs.append((headers.REPLAYED_FROM, replayed_from(letter)))
     pairs.append((headers.REPLAY_COUNT, str(letter.replays + 1).encode()))
     if only_group is not None:
         pairs.append((headers.REPLAY_GROUP, only_group.encode()))
     return EncodedMessage(value=letter.value, key=letter.key, headers=pairs, partition=partition)
+
+
+def _origin(letter: DeadLetterRecord) -> bytes | None:
+    """Where the message stood first: before an earlier replay, if it was replayed."""
+    before = dict(letter.headers).get(headers.REPLAY_ORIGIN)
+    topic, number, offset = letter.original_topic, letter.original_partition, letter.original_offset
+    if before or topic is None or number is None or offset is None:
+        return before or None
+    return message_place(topic, number, offset).encode()
 
 
 def is_for_another_group(record: Record, group_id: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from kafka_patterns.serialization.message_headers import encode_headers
 __all__ = ["read_reply", "write_reply"]
 
 _VERSION = 1
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -38,7 +40,11 @@ def write_reply(result: Any) -> str:
         ]
         form["partition"] = message.partition
         form["timestamp"] = message.timestamp
-    return default_writer.write(form).decode()
+    text = default_writer.write(form).decode()
+    # A table's character set may not have them all; JSON has a form for each.
+    return (
+        text if text.isascii() else _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    )
 
 
 def read_reply(text: str) -> Any:

@@ -151,7 +151,7 @@ def test_replayed_message_is_the_original_with_a_trace(office: Office):
         ("realm", b"Nest"),
         ("realm", b""),
         ("kafka_correlationId", b"id"),
-        ("kafka_patterns-idempotency-key", f"{office.topic}/0/5".encode()),
+        ("kafka_patterns-replay-origin", f"{office.topic}/0/5".encode()),
         ("kafka_patterns-replayed-from", f"{office.dead}/0/0".encode()),
         ("kafka_patterns-replays", b"1"),
         ("kafka_patterns-replay-group", b"hero-server"),

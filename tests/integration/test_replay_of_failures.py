@@ -48,7 +48,7 @@ def test_message_that_was_given_up_is_handled_when_the_reason_is_gone(peers: Pee
     assert (event, rest, seen_by_others) == ("a", [], ["a"])
     assert headers == {
         "realm": b"Nest",
-        "kafka_patterns-idempotency-key": f"{topic}/0/0".encode(),
+        "kafka_patterns-replay-origin": f"{topic}/0/0".encode(),
         "kafka_patterns-replayed-from": f"{dead}/0/1".encode(),
         "kafka_patterns-replays": b"2",
         "kafka_patterns-replay-group": ours.group_id.encode(),
@@ -157,4 +157,4 @@ def test_message_is_the_same_in_retry_topics(peers: Peers, wire: Wire):
         wire.produce(topic, b"second")
         eventually(lambda: sorted(attempts) == [1, 1, 2, 2])
 
-    assert sorted(keys) == [f"s:{topic}/0/{offset}" for offset in (0, 0, 1, 1)]
+    assert sorted(keys) == [f"s:place:{topic}/0/{offset}" for offset in (0, 0, 1, 1)]

@@ -155,9 +155,24 @@ def test_key_of_the_sender_is_kept():
 
     message = replayed_message(dead, partition=4, only_group="g")
 
+    assert "kafka_patterns-replay-origin" not in dict(message.headers)
     assert message.headers[0] == ("kafka_patterns-idempotency-key", b"order-1")
     assert [name for name, _ in message.headers].count("kafka_patterns-idempotency-key") == 1
     assert message.partition == 4
+
+
+@pytest.mark.parametrize("before", [None, b"orders/0/3", b"elsewhere/0/3"])
+def test_message_that_is_replayed_again_keeps_its_first_place(before: bytes | None):
+    headers: list[tuple[str, bytes | None]] = [
+        ("kafka_dlt-original-topic", b"orders"),
+        ("kafka_dlt-original-partition", b"\0\0\0\0"),
+        ("kafka_dlt-original-offset", (7).to_bytes(8, "big")),
+        ("kafka_patterns-replay-origin", before),
+    ]
+
+    message = replayed_message(letter(headers=headers), partition=0, only_group=None)
+
+    assert dict(message.headers)["kafka_patterns-replay-origin"] == (before or b"orders/0/7")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What only the databases themselves can show; runs with ``make test-databases``."""
