@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from kafka_patterns.client.pending import PendingRequests
 from kafka_patterns.client.replies import ReplyRouter
@@ -71,9 +71,10 @@ class Connection:
         """In a group, what keeps its membership."""
         return self._replies.membership
 
-    def open(self, reply_topics: Collection[str]) -> None:
+    def open(self, reply_topics: Mapping[str, str]) -> None:
         """Connect; return when requests can be sent and their replies be read.
 
+        :param reply_topics: each with the topic of its requests.
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
         :raises GroupError: if the group does not accept this client.
         :raises ReplyTopicError: in direct mode, if a reply topic does not exist.
@@ -81,6 +82,7 @@ class Connection:
         """
         self.check()
         self.producer = self._transport.producer(self._watch_producer)
+        self.producer.learn(list(reply_topics.values()))
         if reply_topics and not self._options.producer_only_mode:
             self.subscribe(reply_topics)
         self._set_status(KafkaStatus.CONNECTED)

@@ -93,6 +93,7 @@ class Dispatcher:
     ) -> Replies | NoReplies:
         if not self._replier.allows(address):
             return NoReplies(lambda: self._reply_ended(item, True))
+        self._replier.expect(address)
         return Replies(
             self._replier,
             address,

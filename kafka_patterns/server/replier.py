@@ -80,6 +80,10 @@ class Replier:
             logger.exception("run.allow_reply_topic failed for topic %.300r", topic)
             return False
 
+    def expect(self, address: ReplyAddress) -> None:
+        """A reply to *address* will come: its topic becomes known while the handler runs."""
+        self._producer.partitions(address.topic)
+
     def value(self, payload: Any, address: ReplyAddress, pattern: str) -> EncodedMessage:
         """A reply with what a handler returned.
 

@@ -10,7 +10,7 @@ import attrs
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.retry_topics import RetryTopics
-from kafka_patterns.patterns import is_own_business
+from kafka_patterns.patterns import is_own_business, reply_topic
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.lanes import Limit
 from kafka_patterns.server.marks import HandlerKind, Ordering
@@ -159,6 +159,11 @@ class Routes:
     def topics(self) -> Collection[str]:
         """All topics that have handlers by their name."""
         return sorted(self._routes)
+
+    @property
+    def reply_topics(self) -> Collection[str]:
+        """Where callers want their replies, unless they have names of their own for that."""
+        return [reply_topic(route.topic) for route in self._routes.values() if route.message]
 
     @property
     def has_expressions(self) -> bool:

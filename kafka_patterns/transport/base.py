@@ -91,6 +91,10 @@ class Producer(Protocol):
         """The partitions of *topic* as far as they are known now; never waits."""
         ...
 
+    def learn(self, topics: Collection[str]) -> None:
+        """Messages to *topics* will come: know those that exist before; never waits."""
+        ...
+
     def trouble(self) -> str:
         """Why brokers could not be reached at last; empty if there is nothing to say."""
         ...

@@ -86,8 +86,8 @@ def let_know(client: ClientKafkaProxy, *topics: str) -> None:
     """Let the connected *client* know these topics: then a short timeout is the reply's alone."""
     producer = client.producer.unwrap()
     for topic in topics:
-        producer.ask_for_topic(topic, lambda: None)
-        eventually(partial(producer.partition_states, topic), PATIENCE)
+        producer.topics.ask(topic, lambda: None)
+        eventually(partial(producer.topics.partitions, topic), PATIENCE)
 
 
 def collect_events(server: ServerKafka, topic: str | re.Pattern[str], **marks: Any) -> list[Any]:

@@ -92,6 +92,24 @@ def test_send_returns_what_the_handler_returned(peers: Peers):
         assert client.send(pattern, None, timeout=PATIENCE) is None
 
 
+def test_topics_are_known_before_the_first_request_and_wait_for_no_pause_later(peers: Peers):
+    # What the base waits between two questions about topics: longer than any timeout here.
+    pause: dict[str, Any] = {"producer": {"retry_backoff_ms": 120_000}}
+    topics = [peers.topic(replies=1) for _ in range(5)]
+    server = peers.server(**pause)
+    for topic in topics:
+        server.message_pattern(topic)(lambda payload: payload)
+
+    with server, peers.client(*topics, **pause) as client:
+        known = [server.producer.unwrap().topics, client.producer.unwrap().topics]
+        eventually(lambda: all(known[0].partitions(f"{topic}.reply") for topic in topics))
+        eventually(lambda: all(known[1].partitions(topic) for topic in topics))
+        stranger = peers.topic()
+        client.emit(stranger, "asks for one topic, and so not for all")
+
+        assert [client.send(topic, topic, timeout=PATIENCE) for topic in topics] == topics
+
+
 def test_replies_reach_their_own_caller_among_many_threads(peers: Peers):
     pattern = peers.topic(replies=1)
     serve_echo(peers, pattern)

@@ -167,7 +167,7 @@ class TestNeverBlocks:
             futures.append(producer.send("hero", encoded(payload), timeout=TIMEOUT))
             if index == 100:
                 # From here on some find the topic known while others still wait.
-                eventually(lambda: producer.unwrap().partition_states("hero"))
+                eventually(lambda: producer.unwrap().topics.partitions("hero"))
         own_broker.set_round_trip_time(0)
 
         assert [future.result(30).offset for future in futures] == list(range(300))

@@ -17,6 +17,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.future import Future as KafkaFuture
 
 from kafka_patterns.message import EncodedMessage
+from kafka_patterns.transport.kafka_python.known_topics import KnownTopics
 from kafka_patterns.transport.kafka_python.linger import linger
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 
@@ -54,6 +55,7 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
     def __init__(self, config: Mapping[str, Any], *, delivery_timeout: float) -> None:
         super().__init__(**config, max_block_ms=_BLOCK_MS)
         switch_off_metrics(self)
+        self.topics = KnownTopics(self._sender)
         self._delivery_timeout = delivery_timeout
         limits = ("batch_size", "max_request_size", "buffer_memory")
         self._fits_anyway = min(self.config[name] for name in limits)
@@ -154,19 +156,6 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
         if batch_is_full or new_batch:
             self._sender.wakeup()
         return future
-
-    def partition_states(self, topic: str) -> Mapping[int, Any] | None:
-        """Partition number to its metadata, or ``None`` while the topic is unknown."""
-        states: Mapping[int, Any] | None = self._metadata._partitions.get(topic)
-        if states is None:
-            self._sender.add_topic(topic)
-        return states or None
-
-    def ask_for_topic(self, topic: str, answered: Callable[[], None]) -> None:
-        """Ask the cluster for *topic*; calls *answered* from the I/O thread."""
-        self._sender.add_topic(topic)
-        self._metadata.request_update().add_both(lambda _: answered())
-        self._sender.wakeup()
 
     def join(self, timeout: float) -> None:
         """Wait for the I/O thread, which a forced close leaves to end by itself."""

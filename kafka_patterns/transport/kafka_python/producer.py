@@ -84,7 +84,7 @@ class KafkaProducerFace:
 
     def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
         """Hand the message to the base; ``False`` if the caller would have to wait for that."""
-        partitions = self._producer.partition_states(topic)
+        partitions = self._producer.topics.partitions(topic)
         if partitions is None:
             return False
         try:
@@ -152,7 +152,7 @@ class KafkaProducerFace:
         if closed:
             _fail(waiting.future, topic, SendFailed(_CLOSED))
             return
-        self._producer.ask_for_topic(topic, self._news.set)
+        self._producer.topics.ask(topic, self._news.set)
         self._news.set()
 
     def _serve_waiting_room(self) -> None:
@@ -180,14 +180,14 @@ class KafkaProducerFace:
                 if time.monotonic() >= head.deadline:
                     _fail(head.future, topic, self._why_waiting(topic))
                 elif not self._buffer(topic, head.message, head.future):
-                    self._producer.ask_for_topic(topic, self._news.set)
+                    self._producer.topics.ask(topic, self._news.set)
                     return
             with self._lock:
                 if queue and queue[0] is head:
                     queue.popleft()
 
     def _why_waiting(self, topic: str) -> SendFailed:
-        if self._producer.partition_states(topic) is None:
+        if self._producer.topics.partitions(topic) is None:
             reasons = self.trouble()
             return SendFailed(
                 f"topic {topic!r} did not become known in time: "
@@ -196,11 +196,14 @@ class KafkaProducerFace:
         return SendFailed(f"the send buffer stayed full for topic {topic!r}", retriable=True)
 
     def partitions(self, topic: str) -> Collection[int] | None:
-        states = self._producer.partition_states(topic)
+        states = self._producer.topics.partitions(topic)
         if states is None:
-            self._producer.ask_for_topic(topic, self._news.set)
+            self._producer.topics.ask(topic, self._news.set)
             return None
         return list(states)
+
+    def learn(self, topics: Collection[str]) -> None:
+        self._producer.topics.learn(topics)
 
     def trouble(self) -> str:
         return self._refusals.reasons()
