@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 
 __all__ = ["CallbackThread"]
 
@@ -65,7 +66,7 @@ class CallbackThread:
                 function = self._next()
                 if function is None:
                     return
-                function()
+                copy_context().run(function)  # what one sets must not be there for the next
             except BaseException:  # whatever one ends with, the next one is called
                 logger.exception("a callback failed")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from kafka_patterns.consuming.fetcher import Fetcher
@@ -113,7 +114,9 @@ class ConsumerDriver:
         """
         refuse_async(function, "run_on_consumer_thread():")
         future = self._member().submit(
-            lambda member: refuse_awaitable(function(member.unwrap()), "the function")
+            lambda member: refuse_awaitable(
+                copy_context().run(function, member.unwrap()), "the function"
+            )
         )
         return future.result(timeout)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import copy_context
 from itertools import takewhile
 from typing import Any
 
@@ -47,6 +48,9 @@ class BatchDispatcher:
 
     def process(self, items: Sequence[WorkItem], handler: Handler) -> BatchOutcome:
         """Work on *items*, neighbours of one partition; raises nothing that a handler does."""
+        return copy_context().run(self._process, items, handler)
+
+    def _process(self, items: Sequence[WorkItem], handler: Handler) -> BatchOutcome:
         parting = list(takewhile(lambda item: _is_parting(item, handler), items))
         if parting:
             left = [item for item in parting if handler in item.letters]

@@ -9,6 +9,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from kafka_patterns import headers
@@ -62,6 +63,10 @@ class Dispatcher:
 
     def process(self, item: WorkItem) -> Outcome:
         """Work on *item*; raises nothing that a handler or a filter does."""
+        # What is set for one message must not be there for the next one of this thread.
+        return copy_context().run(self._process_in_time, item)
+
+    def _process_in_time(self, item: WorkItem) -> Outcome:
         deadline = read_deadline(item.record.header(headers.DEADLINE))
         if deadline is None:
             return self._process(item)
@@ -122,12 +127,18 @@ class Dispatcher:
             if handler in item.letters:
                 ended = self._recovery.bury(item, handler)
             else:
-                ended = self._run_event(item, handler)
+                ended = self._run_event_apart(item, handler, of=len(handlers))
             if isinstance(ended, Deferred):
                 waiting.append(ended)
             else:
                 outcome = worse(outcome, ended)
         return join_outcomes(waiting, outcome) if waiting else outcome
+
+    def _run_event_apart(self, item: WorkItem, handler: Handler, *, of: int) -> Outcome:
+        """Call one *of* several handlers, each of which has its own context variables."""
+        if of == 1:
+            return self._run_event(item, handler)  # the message's are its own
+        return copy_context().run(self._run_event, item, handler)
 
     def _run_event(self, item: WorkItem, handler: Handler) -> Outcome:
         invocation = self._invocations.make(item, handler, self.conclude_event, expects_reply=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Any
 
 import attrs
@@ -138,7 +139,9 @@ class Invocation:
             raise ConfigurationError(
                 f"batch handler {self.handler_name}: a batch cannot be deferred"
             )
-        made = Acknowledgement(lambda produce: self._conclude(self, produce))
+        # A copy: the handler may still run in its own when another thread concludes.
+        variables = copy_context()
+        made = Acknowledgement(lambda produce: variables.run(self._conclude, self, produce))
         # First: whoever has the acknowledgement may use it before the handler returns.
         self.returned = True
         kept = self._ends.setdefault(_END, made)  # atomic: the handler may just return
