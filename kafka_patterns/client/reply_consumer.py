@@ -256,8 +256,9 @@ class ReplyConsumer:
 
     # MembershipOwner
 
-    def before_rejoin(self, member: Member) -> None:
-        """Nothing waits for a rebalance here: reading goes on."""
+    def before_rejoin(self, member: Member) -> bool:
+        """A rebalance waits for nothing here: reading goes on."""
+        return True
 
     def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
         if self.partitions.settled:

@@ -34,8 +34,11 @@ _TOPIC_REFRESH_SECONDS = 1.0
 class MembershipOwner(Protocol):
     """What client and server do with the group's decisions; in the membership's thread."""
 
-    def before_rejoin(self, member: Member) -> None:
-        """A rebalance is due; heartbeats still go out, so this may take a while."""
+    def before_rejoin(self, member: Member) -> bool:
+        """A rebalance is due: whether it may begin; asked again and again until it may.
+
+        It may wait for a moment; what others want of the member is done in between.
+        """
         ...
 
     def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
@@ -150,6 +153,8 @@ class Membership(AssignmentListener):
         if self._member is not None:
             # First: what the last one took away must not be committed in its name.
             self._tell_assignments(self._member)
+            # It may have become due only within the poll that begins it.
+            self._wait_for_owner(self._member)
             self._owner.on_revoked(self._member, membership_lost=membership_lost)
 
     def on_assigned(self, assignment: Assignment) -> None:
@@ -188,7 +193,7 @@ class Membership(AssignmentListener):
             try:
                 # Told once: in an outage the owner has more to say than that it rebalances.
                 if member.rejoin_needed and not trouble:
-                    self._owner.before_rejoin(member)
+                    self._wait_for_owner(member)
                 member.poll(_POLL_SECONDS)
                 trouble = 0
             except GroupError:
@@ -205,6 +210,14 @@ class Membership(AssignmentListener):
                 self._owner.on_tick(member)
                 self._look_for_missing_topics(member)
         self._owner.before_leave(member)
+
+    def _wait_for_owner(self, member: Member) -> None:
+        """Until the owner lets a rebalance begin.
+
+        Whatever it waits for may itself wait for a command: a handler that commits.
+        """
+        while not (self._owner.before_rejoin(member) or self._stop_requested.is_set()):
+            self._run_commands(member)
 
     def _tell_assignments(self, member: Member) -> None:
         while self._untold:

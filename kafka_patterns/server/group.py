@@ -26,6 +26,7 @@ __all__ = ["GroupDecisions"]
 logger = logging.getLogger("kafka_patterns.group")
 
 _LAST_COMMIT_SECONDS = 2.0
+_MOMENT_SECONDS = 0.02
 
 
 class GroupDecisions:
@@ -71,15 +72,17 @@ class GroupDecisions:
         self._watch = watch
         self._fatal = fatal
         self._outage = Outage()
+        self._quiet_by: float | None = None  # once a rebalance is announced: how long it waits
         self._is_quiet = False
         self.last_error: BaseException | None = None
 
-    def before_rejoin(self, member: Member) -> None:
+    def before_rejoin(self, member: Member) -> bool:
         """Let what runs finish, for a while: what leaves would otherwise run twice."""
         if member.membership_lost:
             self._lose_all()
-        else:
-            self._quiet_down()
+            return True
+        self._is_quiet = self._is_quiet or self._quiet_down()
+        return self._is_quiet
 
     def _lose_all(self) -> None:
         """Others may have everything already."""
@@ -88,23 +91,30 @@ class GroupDecisions:
         self._assignments.forget()
         self._lose(self._ledger.partitions)
 
-    def _quiet_down(self) -> None:
-        self._set_status(KafkaStatus.REBALANCING)
-        deadline = time.monotonic() + self._rebalance_timeout
-        self._lanes.freeze()
-        self._is_quiet = True
-        if not self._lanes.wait_until_idle(self._rebalance_timeout):
-            logger.info("a rebalance begins while %d handlers run", self._lanes.running)
-        elif not self._flush(max(0.0, deadline - time.monotonic())):
-            logger.info("a rebalance begins while replies are under way")
+    def _quiet_down(self) -> bool:
+        """Wait for a moment; whether nothing runs any more, or had its time."""
+        if self._quiet_by is None:
+            self._set_status(KafkaStatus.REBALANCING)
+            self._quiet_by = time.monotonic() + self._rebalance_timeout
+            self._lanes.freeze()
+        left = self._quiet_by - time.monotonic()
+        moment = min(_MOMENT_SECONDS, max(0.0, left))
+        if not self._lanes.wait_until_idle(moment):
+            what = f"{self._lanes.running} handlers run"
+        elif not self._flush(moment):
+            what = "replies are under way"
+        else:
+            return True
+        if left > 0:
+            return False
+        logger.info("a rebalance begins while %s", what)
+        return True
 
     def on_revoked(self, member: Member, *, membership_lost: bool) -> None:
         """Commit what is finished, while the old generation still may."""
         if membership_lost:
             self._lose_all()
             return
-        if not self._is_quiet:
-            self._quiet_down()  # the rebalance became due only within the poll that begins it
         try:
             self._committer.commit_now(member, self._rebalance_timeout)
         except CommitFailed as error:
@@ -137,8 +147,9 @@ class GroupDecisions:
 
     def on_tick(self, member: Member) -> None:
         self._outage.over()
-        if self._is_quiet and not member.rejoin_needed:
+        if self._quiet_by is not None and not member.rejoin_needed:
             # Also if no rebalance came after all: the one that was announced may be called off.
+            self._quiet_by = None
             self._is_quiet = False
             self._lanes.thaw()
         self._watch.warn()
@@ -146,7 +157,7 @@ class GroupDecisions:
         self._assignments.open_missing(member)
         # Also with manual commits: what ended without a handler's return is finished as well.
         self._committer.commit_if_due(member)
-        if self._assignments.complete and not (self._is_quiet or self._stopping.is_set()):
+        if self._assignments.complete and not (self._quiet_by or self._stopping.is_set()):
             self._set_status(KafkaStatus.CONNECTED)
 
     def on_trouble(self, error: TransportError) -> None:

@@ -19,6 +19,7 @@ from kafka_patterns.server.group import GroupDecisions
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.transport.group import Assignment
+from tests.support.waiting import eventually
 
 ENTERED = TopicPartition("hero.entered", 0)
 LEFT = TopicPartition("hero.left", 0)
@@ -123,18 +124,40 @@ def test_rebalance_that_was_announced_is_told_and_waited_for_once(parts: Parts):
     assert parts.flushes == 1
 
 
-def test_rebalance_that_began_within_a_poll_is_told_and_waited_for_as_well(parts: Parts):
+def test_rebalance_may_not_begin_while_handlers_run(parts: Parts):
     parts.lanes.put([("lane", "item")])
     running = parts.lanes.take()
-    ending = threading.Timer(0.05, lambda: parts.lanes.done(running))
-    ending.start()
 
-    parts.decisions.on_revoked(member(), membership_lost=False)
+    assert not parts.decisions.before_rejoin(member())
+    assert not parts.decisions.before_rejoin(member())
+    parts.lanes.done(running)
 
-    assert parts.lanes.running == 0
+    assert parts.decisions.before_rejoin(member())
     assert parts.statuses == [KafkaStatus.REBALANCING]
     assert parts.flushes == 1
-    ending.join()
+
+
+def test_rebalance_begins_when_handlers_have_had_their_time(parts: Parts):
+    parts.decisions._rebalance_timeout = 0.1
+    parts.lanes.put([("lane", "item")])
+    running = parts.lanes.take()
+
+    eventually(lambda: parts.decisions.before_rejoin(member()))
+
+    assert parts.lanes.running == 1
+    assert parts.flushes == 0
+    parts.lanes.done(running)
+
+
+def test_rebalance_that_is_called_off_while_handlers_run_lets_others_start(parts: Parts):
+    parts.lanes.put([("lane", "item")])
+    running = parts.lanes.take()
+    assert not parts.decisions.before_rejoin(member())
+
+    parts.decisions.on_tick(member())
+
+    assert parts.lanes.may_start
+    parts.lanes.done(running)
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -59,8 +59,13 @@ class Owner:
         self.troubles: list[TransportError] = []
         self.told: list[Assignment | str] = []
         self.ticks = 0
+        self.lets_rebalances_begin = threading.Event()
+        self.lets_rebalances_begin.set()
+        self.waits = 0
 
-    def before_rejoin(self, member: Any) -> None: ...
+    def before_rejoin(self, member: Any) -> bool:
+        self.waits += 1
+        return self.lets_rebalances_begin.wait(0.01)
 
     def on_revoked(self, member: Any, *, membership_lost: bool) -> None:
         self.told.append("revoked")
@@ -248,3 +253,35 @@ def test_assignment_is_told_though_the_rest_of_its_poll_fails(group: Group) -> N
     group.members[0].joins.append(join_and_fail)
 
     eventually(lambda: group.owner.told == [given(1)])
+
+
+@pytest.mark.parametrize("begins", ["announced", "within a poll"])
+def test_commands_run_while_the_owner_does_not_let_a_rebalance_begin(
+    group: Group, begins: str
+) -> None:
+    group.start()
+    eventually(lambda: group.owner.ticks)
+    group.owner.lets_rebalances_begin.clear()
+    if begins == "announced":
+        group.members[0].rejoin_needed = True
+    else:
+        group.members[0].joins.append(join(1))
+    eventually(lambda: group.owner.waits)
+
+    commanded: list[Any] = []
+    group.membership.submit(commanded.append).result(20)
+
+    assert commanded == group.members
+    assert group.owner.told == []
+    group.members[0].rejoin_needed = False
+    group.owner.lets_rebalances_begin.set()
+
+
+def test_stop_does_not_wait_until_the_owner_lets_a_rebalance_begin(group: Group) -> None:
+    group.start()
+    eventually(lambda: group.owner.ticks)
+    group.owner.lets_rebalances_begin.clear()
+    group.members[0].rejoin_needed = True
+    eventually(lambda: group.owner.waits)
+
+    assert group.membership.stop(20)
