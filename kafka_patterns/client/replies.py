@@ -82,6 +82,9 @@ class ReplyRouter:
         """Replies are known by their correlation ids, not by their offsets."""
         return token
 
+    def reappeared(self, partition: TopicPartition, token: Any) -> None:
+        """The fetcher reads again what may be another log: replies are known by their ids."""
+
     def deliver(self, partition: TopicPartition, token: Any, records: list[Record]) -> None:
         """Route *records*."""
         for record in records:

@@ -7,6 +7,7 @@ a full one never keeps the others from being read.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -130,9 +131,12 @@ class Fetcher:
         """From any thread: deliver *partition* again, from where it was left."""
         self._submit(lambda: self._paused.discard(partition))
 
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """From any thread: read *partition* on from *offset*."""
-        self._submit(lambda: self._positions.seek(partition, offset))
+    def seek(self, partition: TopicPartition, offset: int, token: Any = None) -> None:
+        """From any thread: read *partition* on from *offset*.
+
+        :param token: if given, only while the partition is read with it.
+        """
+        self._submit(lambda: self._positions.seek(partition, offset, token))
 
     def wake(self) -> None:
         """From any thread: the sink may take more than before."""
@@ -194,7 +198,14 @@ class Fetcher:
             except BaseException as error:  # noqa: BLE001  whatever ended it, reading starts over
                 self._note(error, "the fetcher failed, starting over with a new connection")
                 self._drop_reader()
+        self._run_last_commands()
         self._drop_reader()
+
+    def _run_last_commands(self) -> None:
+        """What was asked before the stop: where a partition was sought is still to be committed."""
+        while self._commands:
+            with contextlib.suppress(Interrupted):  # what needs the reader comes too late
+                self._commands.popleft()()
 
     def _note(self, error: BaseException, text: str, *arguments: Any) -> None:
         self.last_error = error
@@ -241,7 +252,7 @@ class Fetcher:
             self._positions.lose(error.positions)
             return
         except PartitionsReappeared as error:
-            self._positions.read_again(error.unknown_since)
+            self._positions.doubt(error.unknown_since)
             return
         finally:
             self._polling = False
@@ -266,12 +277,12 @@ class Fetcher:
             self._sink.passed(partition, position.token, offset)
 
     def _reader_now(self) -> Reader:
+        if self._stop_requested.is_set():
+            raise Interrupted
         if self._reader is None:
             reader = self._make_reader()
             self._positions.hand_to(reader)
             self._reader = reader
-        if self._stop_requested.is_set():
-            raise Interrupted
         return self._reader
 
     def _drop_reader(self) -> None:

@@ -81,10 +81,10 @@ class Positions:
             if position.unknown_until is None:
                 reader.assign(partition, position.next_offset)
 
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read *partition*, if it is assigned, on from *offset*."""
+    def seek(self, partition: TopicPartition, offset: int, token: Any = None) -> None:
+        """Read *partition*, if it is assigned, and still with *token*, on from *offset*."""
         position = self._positions.get(partition)
-        if position is None:
+        if position is None or (token is not None and token is not position.token):
             return
         self._restart(partition, position, offset)
         if position.unknown_until is None:
@@ -134,8 +134,16 @@ class Positions:
                 self._restart(partition, position, offset)
                 self._go_on(partition, position)
 
-    def read_again(self, unknown_since: Mapping[TopicPartition, float]) -> None:
-        """What was written since *unknown_since*: a position says nothing about another log.
+    def doubt(self, unknown_since: Mapping[TopicPartition, float]) -> None:
+        """These partitions were away: a position says nothing about another log."""
+        for partition in unknown_since:
+            position = self._positions.get(partition)
+            if position is not None:
+                self._sink.reappeared(partition, position.token)
+        self._read_again(unknown_since)
+
+    def _read_again(self, unknown_since: Mapping[TopicPartition, float]) -> None:
+        """What was written since then, if that may come twice.
 
         Of a log that is the same after all, this reads a little twice.
         """

@@ -38,3 +38,7 @@ class RecordSink(Protocol):
         :returns: the token from now on.
         """
         ...
+
+    def reappeared(self, partition: TopicPartition, token: Any) -> None:
+        """*partition*, which no broker knew for a while, is there again, perhaps made anew."""
+        ...

@@ -38,6 +38,7 @@ class Assignments:
         self._existed: dict[str, Collection[int]] = {}
         self._current: Assignment | None = None
         self._retry_at = 0.0
+        self._ask_again_at = 0.0
 
     def existed(self, partitions: Mapping[str, Collection[int]]) -> None:
         """These existed when the server came, by topic: all in others of the topic is for it."""
@@ -87,6 +88,31 @@ class Assignments:
             self._fetcher.assign(partition, start.offset, token=assigned)
         if len(starts) < len(missing):
             self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def settle_doubts(self, member: Member) -> None:
+        """Ask which of the logs that were away for a while are others by now.
+
+        The group's offsets go with their topic. What has none any more was made anew, while we
+        were here: it is read from its beginning.
+        """
+        doubted = {assigned.partition: assigned for assigned in self._ledger.doubted}
+        if not doubted or time.monotonic() < self._ask_again_at:
+            return
+        try:
+            committed = member.committed(doubted, _ANSWER_SECONDS)
+            anew = {tp: EARLIEST for tp in doubted if committed[tp] is None}
+            first = self._admin.offsets(anew, _ANSWER_SECONDS) if anew else {}
+        except TransportError as error:
+            logger.warning("partitions may have been made anew, asking again: %s", error)
+            self._ask_again_at = time.monotonic() + _RETRY_SECONDS
+            return
+        if len(first) < len(anew):
+            self._ask_again_at = time.monotonic() + _RETRY_SECONDS
+        for partition in doubted.keys() - anew:
+            self._ledger.trust(doubted[partition])
+        for partition, offset in first.items():
+            logger.warning("%s was made anew, going on at its beginning", partition)
+            self._fetcher.seek(partition, offset, token=doubted[partition])
 
     def _starts(
         self, member: Member, partitions: Collection[TopicPartition]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
@@ -14,18 +15,23 @@ __all__ = ["Committer"]
 logger = logging.getLogger("kafka_patterns.commits")
 
 _ANSWER_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
 
 
 class Committer:
     """Commits the finished prefix of each partition.
 
     :param interval: seconds between two commits of themselves.
+    :param wake: called when a commit lets partitions be delivered that waited for it.
     """
 
-    def __init__(self, ledger: Ledger, *, interval: float, group: str) -> None:
+    def __init__(
+        self, ledger: Ledger, *, interval: float, group: str, wake: Callable[[], object]
+    ) -> None:
         self._ledger = ledger
         self._interval = interval
         self._group = group
+        self._wake = wake
         self._last = time.monotonic()
         self._under_way_since: float | None = None
         self._hurried = False
@@ -40,7 +46,7 @@ class Committer:
         since = self._under_way_since
         if since is not None and now - since < _ANSWER_SECONDS:
             return  # one at a time, so that an older one never lands after a newer one
-        if not self._hurried and now - self._last < self._interval:
+        if not self._hurried and now - self._last < self._interval_now:
             return
         self._hurried = False
         self._last = now
@@ -52,7 +58,7 @@ class Committer:
         def done(error: Exception | None) -> None:
             self._under_way_since = None
             if error is None:
-                self._ledger.committed(moved)
+                self._note(moved)
             else:
                 logger.warning("group %s: a commit failed, trying again: %s", self._group, error)
 
@@ -66,7 +72,18 @@ class Committer:
         moved = self._ledger.committable()
         if moved:
             member.commit_now(_by_partition(moved), timeout)
-            self._ledger.committed(moved)
+            self._note(moved)
+
+    @property
+    def _interval_now(self) -> float:
+        """Seconds until the next try; not long for what is delivered only after it."""
+        if self._ledger.awaits_commit:
+            return min(_RETRY_SECONDS, self._interval)
+        return self._interval
+
+    def _note(self, moved: dict[AssignedPartition, OffsetAndMetadata]) -> None:
+        if self._ledger.committed(moved):
+            self._wake()
 
 
 def _by_partition(

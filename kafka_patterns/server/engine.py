@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kafka_patterns.backoff import ExponentialBackoff
@@ -18,7 +18,6 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
 from kafka_patterns.failures.filters import ExceptionFilter
-from kafka_patterns.message import TopicPartition
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.serialization.registry import Serialization
@@ -33,7 +32,7 @@ from kafka_patterns.server.health import ServerHealth
 from kafka_patterns.server.intake import Intake
 from kafka_patterns.server.invocation import InvocationMaker
 from kafka_patterns.server.lanes import Lanes
-from kafka_patterns.server.ledger import Ledger
+from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.letters import Letters
 from kafka_patterns.server.processing import Books, Processor
 from kafka_patterns.server.recovery import Recovery
@@ -104,7 +103,8 @@ class Engine:
             group_id=group_id,
             ordering=run.ordering,
             skip=self._skip,
-            end_epochs=self._end_epochs,
+            reopen=self._reopen,
+            doubt=self._doubt,
         )
         self._fetcher = Fetcher(
             lambda: transport.reader(run.max_in_flight_bytes // 2),
@@ -113,7 +113,10 @@ class Engine:
             f"{name}-fetcher",
         )
         self._committer = Committer(
-            self._ledger, interval=run.auto_commit_interval_ms / 1000, group=group_id
+            self._ledger,
+            interval=run.auto_commit_interval_ms / 1000,
+            group=group_id,
+            wake=self._fetcher.wake,
         )
         self._assignments = Assignments(
             self._ledger,
@@ -330,8 +333,15 @@ class Engine:
     def _skip(self, item: WorkItem) -> None:
         self._books.skip(item)
 
-    def _end_epochs(self, partitions: Collection[TopicPartition]) -> None:
-        self._decisions.end_epochs(partitions)
+    def _reopen(self, assigned: AssignedPartition, offset: int) -> AssignedPartition:
+        begun = self._decisions.reopen(assigned, offset)
+        self._committer.hurry()
+        self._membership.wake()
+        return begun
+
+    def _doubt(self, assigned: AssignedPartition) -> None:
+        self._ledger.doubt(assigned)
+        self._membership.wake()
 
     def _free(self, item: WorkItem) -> None:
         self._books.free(item)

@@ -135,15 +135,23 @@ class GroupDecisions:
         self._assignments.set(assignment)
 
     def _lose(self, partitions: Collection[TopicPartition]) -> None:
-        for assigned in self.end_epochs(partitions):
+        closed = self._ledger.close(partitions)
+        self._drop_stale()
+        for assigned in closed:
             self._fetcher.unassign(assigned.partition)
 
-    def end_epochs(self, partitions: Collection[TopicPartition]) -> list[AssignedPartition]:
-        """From any thread: what is queued of *partitions* is dropped, what runs is stale."""
-        closed = self._ledger.close(partitions)
+    def reopen(self, assigned: AssignedPartition, offset: int) -> AssignedPartition:
+        """From any thread: a new epoch of the partition begins at *offset*, once it is committed.
+
+        What is queued of the old one is dropped, what runs is stale.
+        """
+        begun = self._ledger.reopen(assigned, offset)
+        self._drop_stale()
+        return begun
+
+    def _drop_stale(self) -> None:
         for item in self._lanes.drop(lambda item: item.assigned.lost):
             self._freed(item)
-        return closed
 
     def on_tick(self, member: Member) -> None:
         self._outage.over()
@@ -155,6 +163,7 @@ class GroupDecisions:
         self._watch.warn()
         self._discovery.look_again(member)
         self._assignments.open_missing(member)
+        self._assignments.settle_doubts(member)
         # Also with manual commits: what ended without a handler's return is finished as well.
         self._committer.commit_if_due(member)
         if self._assignments.complete and not (self._quiet_by or self._stopping.is_set()):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from kafka_patterns.consuming.counters import Counters
 from kafka_patterns.failures.replay_message import is_for_another_group
-from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.server.lanes import Lanes
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.server.marks import Ordering
@@ -23,7 +23,8 @@ class Intake:
 
     :param ordering: ``run.ordering``, for handlers that do not choose.
     :param skip: finishes an item that is for nobody here.
-    :param end_epochs: drops what is held of partitions whose offsets begin to mean something else.
+    :param reopen: begins a new epoch of a partition at an offset, and returns it.
+    :param doubt: told of a partition that nobody knew for a while.
     """
 
     def __init__(
@@ -36,7 +37,8 @@ class Intake:
         group_id: str,
         ordering: Ordering | None,
         skip: Callable[[WorkItem], object],
-        end_epochs: Callable[[Collection[TopicPartition]], object],
+        reopen: Callable[[AssignedPartition, int], AssignedPartition],
+        doubt: Callable[[AssignedPartition], object],
     ) -> None:
         self._routes = routes
         self._ledger = ledger
@@ -45,7 +47,8 @@ class Intake:
         self._group_id = group_id
         self._ordering = ordering
         self._skip_item = skip
-        self._end_epochs = end_epochs
+        self._reopen = reopen
+        self._doubt = doubt
 
     def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
         """What the books have room for."""
@@ -89,10 +92,11 @@ class Intake:
         self, partition: TopicPartition, token: AssignedPartition, offset: int
     ) -> AssignedPartition:
         """Begin a new epoch: an offset finished before says nothing about the new record."""
-        if token.lost:
-            return token
-        self._end_epochs([partition])
-        return self._ledger.open(partition, OffsetAndMetadata(offset))
+        return self._reopen(token, offset)
+
+    def reappeared(self, partition: TopicPartition, token: AssignedPartition) -> None:
+        """Deliver nothing of it until the group's offset says whether it is the same log."""
+        self._doubt(token)
 
 
 def lane_key(token: AssignedPartition, record: Record, ordering: str) -> Any:

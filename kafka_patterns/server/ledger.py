@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-import attrs
-
 from kafka_patterns.consuming.brief_lock import BriefLock
-from kafka_patterns.consuming.offset_map import decode_runs, encode_runs
+from kafka_patterns.consuming.offset_map import decode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.assigned import AssignedPartition
 from kafka_patterns.server.budget import Budget
 from kafka_patterns.server.offsets import OffsetTracker
 from kafka_patterns.transport.base import Room
@@ -17,27 +16,6 @@ from kafka_patterns.transport.base import Room
 __all__ = ["AssignedPartition", "Ledger", "Released"]
 
 _PLENTY = 1_000_000_000
-
-
-@attrs.define(eq=False)
-class AssignedPartition:
-    """One partition for as long as this member holds it without a break: one epoch.
-
-    The object is the epoch: whatever still refers to one that was given up is stale.
-
-    :param barrier: the record that all behind it wait for.
-    """
-
-    partition: TopicPartition
-    tracker: OffsetTracker
-    committed: OffsetAndMetadata
-    lost: bool = False
-    held: int = 0
-    held_bytes: int = 0
-    aside: int = 0
-    aside_bytes: int = 0
-    refused: bool = False
-    barrier: Record | None = None
 
 
 class Released(NamedTuple):
@@ -95,6 +73,49 @@ class Ledger:
             self._share()
         return assigned
 
+    def reopen(self, assigned: AssignedPartition, offset: int) -> AssignedPartition:
+        """Begin a new epoch at *offset*, and deliver nothing before that is committed.
+
+        In one step with the end of the old one, so that nobody finds the partition missing and
+        opens it as well.
+
+        :returns: the new epoch; *assigned* itself if it was given up meanwhile.
+        """
+        begun = AssignedPartition(assigned.partition, OffsetTracker(offset), committed=None)
+        with self._lock:
+            if assigned.lost:
+                return assigned
+            self._give_up(assigned)
+            self._partitions[assigned.partition] = begun
+            self._share()
+        return begun
+
+    def _give_up(self, assigned: AssignedPartition) -> None:
+        assigned.lost = True
+        self._refused -= assigned.refused
+
+    def doubt(self, assigned: AssignedPartition) -> None:
+        """The log of *assigned* was away for a while, and may be another one now."""
+        with self._lock:
+            assigned.doubted = True
+
+    def trust(self, assigned: AssignedPartition) -> None:
+        """The log of *assigned* is the one it was; its position is committed once more."""
+        with self._lock:
+            assigned.doubted, assigned.committed = False, None
+
+    @property
+    def doubted(self) -> Collection[AssignedPartition]:
+        """The open partitions whose log may be another one."""
+        with self._lock:
+            return [assigned for assigned in self._partitions.values() if assigned.doubted]
+
+    @property
+    def awaits_commit(self) -> bool:
+        """Whether something is not delivered before a commit."""
+        with self._lock:
+            return any(assigned.committed is None for assigned in self._partitions.values())
+
     def _share(self) -> None:
         open_now = self._partitions.values()
         self._records.share_among([assigned.held for assigned in open_now])
@@ -112,8 +133,7 @@ class Ledger:
             for partition in partitions:
                 assigned = self._partitions.pop(partition, None)
                 if assigned is not None:
-                    assigned.lost = True
-                    self._refused -= assigned.refused
+                    self._give_up(assigned)
                     closed.append(assigned)
             self._share()
         return closed
@@ -135,7 +155,7 @@ class Ledger:
                 return Room(_PLENTY, _PLENTY)
             if assigned.refused:
                 return Room(0, 0)
-            if assigned.barrier is not None:
+            if not assigned.may_deliver:
                 return self._refuse(assigned)
             room = Room(self._records.left(assigned.held), self._bytes.left(assigned.held_bytes))
             if assigned.aside:
@@ -253,7 +273,7 @@ class Ledger:
 
     def _is_half_empty(self, assigned: AssignedPartition) -> bool:
         return (
-            assigned.barrier is None
+            assigned.may_deliver
             and assigned.held <= self._records.part // 2
             and assigned.held_bytes <= self._bytes.part // 2
             and assigned.aside <= self._waiting.part // 2
@@ -264,20 +284,16 @@ class Ledger:
         """The positions, with what is finished behind them, that changed since the last commit."""
         with self._lock:
             self._finished_since_commit = 0
-            changed = {}
-            for assigned in self._partitions.values():
-                position = assigned.tracker.position
-                runs = encode_runs(position, assigned.tracker.finished_runs())
-                committable = OffsetAndMetadata(position, runs)
-                if committable != assigned.committed:
-                    changed[assigned] = committable
-            return changed
+            trusted = (p for p in self._partitions.values() if not p.doubted)
+            positions = {assigned: assigned.committable for assigned in trusted}
+            return {p: position for p, position in positions.items() if position != p.committed}
 
-    def committed(self, offsets: Mapping[AssignedPartition, OffsetAndMetadata]) -> None:
-        """The broker took *offsets*."""
+    def committed(self, offsets: Mapping[AssignedPartition, OffsetAndMetadata]) -> bool:
+        """The broker took *offsets*; ``True`` if partitions waited for that."""
         with self._lock:
             for assigned, committed in offsets.items():
                 assigned.committed = committed
+            return self._refused > 0 and self._admit()
 
     def positions(self) -> dict[TopicPartition, int]:
         """Up to where each open partition is finished."""

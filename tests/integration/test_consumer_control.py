@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from kafka_patterns import ConfigurationError, TopicPartition
@@ -75,6 +78,77 @@ def test_seek_back_delivers_again_and_seek_ahead_skips(peers, wire):
         server.consumer.resume(partition)
         eventually(lambda: [event for _, event in seen][6:] == ["6", "7"])
         eventually(lambda: wire.committed(server.group_id, topic) == {0: 8})
+
+
+@pytest.mark.parametrize("run", [{"auto_commit_interval_ms": 600_000}, {"auto_commit": False}])
+def test_position_that_was_sought_is_committed_before_it_is_handled(peers, wire, run):
+    topic = peers.topic()
+    partition = TopicPartition(topic, 0)
+    server = peers.server(run=run)
+    seen = []
+
+    @server.event_pattern(topic)
+    def entered(event, context):
+        seen.append((event, context.consumer.committed([partition])[partition]))
+
+    with server:
+        server.consumer.pause(partition)
+        for number in range(5):
+            wire.produce(topic, b"%d" % number)
+        server.consumer.seek(partition, 3)
+        server.consumer.resume(partition)
+        eventually(lambda: [event for event, _ in seen] == ["3", "4"], PATIENCE)
+        server.consumer.seek(partition, 1)
+        eventually(lambda: len(seen) == 6, PATIENCE)
+
+    assert (seen[0], seen[2]) == (("3", 3), ("1", 1))
+
+
+def test_seek_over_a_backlog_outlasts_the_stop(peers, wire):
+    topic = peers.topic()
+    partition = TopicPartition(topic, 0)
+    first, second = (peers.server(run={"auto_commit_interval_ms": 600_000}) for _ in range(2))
+    seen, seen_again = collect(first, topic), collect(second, topic)
+
+    with first:
+        first.consumer.pause(partition)
+        for number in range(50):
+            wire.produce(topic, b"%d" % number)
+        first.consumer.seek(partition, 47)
+    assert wire.committed(first.group_id, topic) == {0: 47}
+    assert seen == []
+
+    with second:
+        eventually(lambda: len(seen_again) >= 3, PATIENCE)
+    assert [event for _, event in seen_again] == ["47", "48", "49"]
+
+
+def test_no_seek_is_undone_by_what_the_group_does_meanwhile(peers, wire):
+    topic = peers.topic()
+    partition = TopicPartition(topic, 0)
+    server = peers.server()
+    seen = collect(server, topic)
+    for number in range(30):
+        wire.produce(topic, b"%d" % number)
+    done = threading.Event()
+
+    def keep_the_member_busy():
+        while not done.is_set():  # each of these is a round of the member's thread
+            server.run_on_consumer_thread(lambda _consumer: None)
+
+    with server, ThreadPoolExecutor(1) as others:
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 30}, PATIENCE)
+        busy = others.submit(keep_the_member_busy)
+        try:
+            for _ in range(60):
+                seen.clear()
+                server.consumer.seek(partition, 28)
+                eventually(lambda: [event for _, event in seen] == ["28", "29"], PATIENCE)
+        finally:
+            done.set()
+        busy.result(PATIENCE)
+        wire.produce(topic, b"last")
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 31}, PATIENCE)
 
 
 def test_handler_pauses_its_own_partition(peers, wire):

@@ -42,6 +42,8 @@ class Sink:
         self.restarts.append((partition, token, offset))
         return token
 
+    def reappeared(self, partition: TopicPartition, token: Any) -> None: ...
+
     def of(self, partition: TopicPartition) -> list[bytes | None]:
         return values([record for record in self.records if record.topic_partition == partition])
 

@@ -2,7 +2,8 @@
 
 A simulation: the parts of a server that decide, with a fake log, group and clock. Rebalances keep
 and take partitions, follow each other at once, are announced and called off; generations are
-missed, members come back under another name, servers are killed, commits are answered late.
+missed, members come back under another name, servers are killed, commits are answered late,
+partitions are sought, and their topics made anew.
 """
 
 from __future__ import annotations
@@ -64,12 +65,33 @@ class World:
         self.log: dict[TopicPartition, list[Record]] = {tp: [] for tp in PARTITIONS}
         self.committed: dict[TopicPartition, OffsetAndMetadata] = {}
         self.handled: set[tuple[TopicPartition, int]] = set()
+        self.arrived: set[tuple[TopicPartition, int]] = set()
+        self.sought: set[tuple[TopicPartition, int]] = set()
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         for partition, (offset, _) in offsets.items():
             before = self.committed.get(partition)
-            assert before is None or offset >= before.offset, "a committed offset went back"
+            goes_back = before is not None and offset < before.offset
+            assert not goes_back or (partition, offset) in self.sought
+            self.arrived.add((partition, offset))
         self.committed.update(offsets)
+
+    def note_handled(self, record: Record) -> None:
+        """Unless its topic was made anew meanwhile."""
+        if any(record is one for one in self.log[record.topic_partition]):
+            self.handled.add((record.topic_partition, record.offset))
+
+    def skip_to(self, partition: TopicPartition, offset: int) -> None:
+        """Whoever seeks ahead wants nothing of what is before."""
+        self.sought.add((partition, offset))
+        before = (record.offset for record in self.log[partition] if record.offset < offset)
+        self.handled.update((partition, one) for one in before)
+
+    def make_anew(self, partition: TopicPartition) -> None:
+        self.log[partition].clear()
+        self.committed.pop(partition, None)
+        for kept in (self.handled, self.arrived, self.sought):
+            kept -= {entry for entry in kept if entry[0] == partition}
 
     def end(self, partition: TopicPartition) -> int:
         log = self.log[partition]
@@ -135,6 +157,7 @@ class Member:
 class Reading:
     """In the place of the fetcher: what is read, from where."""
 
+    reopen: Callable[[AssignedPartition, int], AssignedPartition]
     positions: dict[TopicPartition, tuple[AssignedPartition, int]] = attrs.field(factory=dict)
 
     def assign(self, partition: TopicPartition, offset: int, token: AssignedPartition) -> None:
@@ -142,6 +165,10 @@ class Reading:
 
     def unassign(self, partition: TopicPartition) -> None:
         self.positions.pop(partition, None)
+
+    def seek(self, partition: TopicPartition, offset: int, token: AssignedPartition) -> None:
+        if self.positions[partition][0] is token:
+            self.positions[partition] = (self.reopen(token, offset), offset)
 
 
 class FirstOffsets:
@@ -169,8 +196,9 @@ class Server:
         self.timers = ManualTimers()
         self.ledger = Ledger(MAX_IN_FLIGHT, 10**9)
         self.lanes: Lanes[WorkItem] = Lanes(self.timers)
-        self.committer = Committer(self.ledger, interval=0.0, group="heroes")
-        self.reading = Reading()
+        self.committer = Committer(self.ledger, interval=0.0, group="heroes", wake=lambda: None)
+        self.reading = Reading(self.reopen)
+        self.begun: dict[AssignedPartition, int] = {}
         self.member: Any = Member(world)
         admin: Any = FirstOffsets()
         fetcher: Any = self.reading
@@ -203,12 +231,17 @@ class Server:
     def free(self, item: WorkItem) -> None:
         self.ledger.release(item.assigned, item.record, finished=False)
 
+    def reopen(self, assigned: AssignedPartition, offset: int) -> AssignedPartition:
+        return self.decisions.reopen(assigned, offset)
+
     def fetch(self, partition: TopicPartition) -> None:
         token, position = self.reading.positions[partition]
-        self.finished_before.setdefault(token, decode_runs(*token.committed))
         room = self.ledger.room(token)
         found = [r for r in self.world.log[partition] if r.offset >= position][: room.records]
         if found:
+            assert token.committed is not None
+            self.finished_before.setdefault(token, decode_runs(*token.committed))
+            self.begun.setdefault(token, token.committed.offset)
             new = self.ledger.accept(token, found)
             finished_before = self.finished_before[token]
             assert (
@@ -236,6 +269,8 @@ class Server:
                 continue
             assert item.assigned is self.reading.positions[item.assigned.partition][0]
             assert self.member.generation is None or item.assigned.partition in self.owned
+            begun = (item.assigned.partition, self.begun[item.assigned])
+            assert begun in self.world.arrived, "where its epoch begins is not committed"
             self._check_order(item)
             self.running.append(item)
             return item
@@ -257,12 +292,15 @@ class Server:
     def finish(self, item: WorkItem) -> None:
         self.running.remove(item)
         self.finished[item.assigned].add(item.record.offset)
-        self.world.handled.add((item.assigned.partition, item.record.offset))
+        self.world.note_handled(item.record)
         self.ledger.release(item.assigned, item.record, finished=True)
         self.lanes.done(item)
 
     def work_through(self) -> bool:
         """Read, start and finish what can be; ``False`` if there was nothing."""
+        self.decisions.on_tick(self.member)
+        while self.member.under_way:
+            self.member.answer()
         for partition in PARTITIONS:
             self.fetch(partition)
         while self.timers.functions:
@@ -345,6 +383,24 @@ class ConsumingMachine(RuleBasedStateMachine):
         functions = self.server.timers.functions
         functions.pop(data.draw(st.integers(0, len(functions) - 1)))()
 
+    @precondition(lambda self: self.server.reading.positions)
+    @rule(data=st.data())
+    def seek(self, data: st.DataObject) -> None:
+        reading = self.server.reading
+        partition = data.draw(st.sampled_from(sorted(reading.positions)))
+        offset = data.draw(st.integers(0, self.world.end(partition)))
+        self.world.skip_to(partition, offset)
+        reading.seek(partition, offset, reading.positions[partition][0])
+
+    @precondition(lambda self: not self.rebalancing and self.server.member.generation is not None)
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def make_topic_anew(self, partition: TopicPartition) -> None:
+        while self.server.member.under_way:
+            self.server.member.answer()
+        self.world.make_anew(partition)
+        if partition in self.server.reading.positions:
+            self.server.ledger.doubt(self.server.reading.positions[partition][0])
+
     # Now and then, what disturbs it
 
     @rule(
@@ -376,6 +432,7 @@ class ConsumingMachine(RuleBasedStateMachine):
         self, end: str, partitions: set[TopicPartition], data: st.DataObject
     ) -> None:
         before = dict(self.server.reading.positions)
+        doubted = self.server.ledger.doubted
         kept = set(partitions)
         if end == "twice":
             in_between = data.draw(SUBSETS)
@@ -392,6 +449,8 @@ class ConsumingMachine(RuleBasedStateMachine):
         self.settle(partitions)
 
         for partition, (epoch, position) in before.items():
+            if epoch in doubted:
+                continue
             if partition in kept:
                 assert self.server.reading.positions[partition] == (epoch, position)
             else:

@@ -129,6 +129,8 @@ class Sink:
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         return token
 
+    def reappeared(self, partition: TopicPartition, token: Any) -> None: ...
+
     def offsets(self, partition: TopicPartition) -> list[int]:
         return [r.offset for r in self.records if r.topic_partition == partition]
 
@@ -325,3 +327,27 @@ def test_reader_that_cannot_be_made_is_tried_with_growing_pauses(log, sink, fetc
     # A tenth of a second doubles each time; chance takes away a fifth at most.
     assert all(pause >= 0.08 * 2**n for n, pause in enumerate(pauses))
     assert len(pauses) == 3
+
+
+def test_seek_before_the_stop_is_told_to_the_sink_though_nothing_is_read_any_more(log, sink):
+    sought: list[int] = []
+    sink.restarted = lambda partition, token, offset: sought.append(offset)
+    admin: Any = NoAdmin()
+    fetcher = Fetcher(log.reader, sink, admin, "test-fetcher")
+    fetcher.start()
+    fetcher.assign(ZERO, 3)
+    eventually(lambda: log.readers and log.readers[0].positions)
+    polling, stopping = threading.Event(), threading.Event()
+
+    def stop_while_the_seek_waits(_: Any) -> None:
+        polling.set()
+        stopping.wait(20)
+
+    fetcher.run(stop_while_the_seek_waits)
+    assert polling.wait(20)
+    fetcher.seek(ZERO, 7)
+    fetcher._stop_requested.set()
+    stopping.set()
+
+    assert fetcher.stop(20)
+    assert sought == [7]

@@ -55,7 +55,7 @@ class Parts:
         self.decisions = GroupDecisions(
             self.ledger,
             self.lanes,
-            Committer(self.ledger, interval=1.0, group="hero"),
+            Committer(self.ledger, interval=1.0, group="hero", wake=lambda: None),
             self.assignments,
             nothing,
             fetcher,

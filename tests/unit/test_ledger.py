@@ -485,3 +485,80 @@ class TestAside:
             ledger.release(hero, one, finished=False)
 
         assert (hero.held, hero.aside, hero.aside_bytes) == (0, 0, 0)
+
+
+class TestReopen:
+    def test_new_epoch_takes_the_place_of_the_old_one(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 7)
+
+        begun = ledger.reopen(hero, 3)
+
+        assert hero.lost
+        assert ledger.partitions == [HERO]
+        assert ledger.positions() == {HERO: 3}
+        assert ledger.close([HERO]) == [begun]
+
+    def test_epoch_that_was_given_up_is_not_reopened(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 7)
+        ledger.close([HERO])
+
+        assert ledger.reopen(hero, 3) is hero
+        assert ledger.partitions == []
+
+    def test_nothing_is_held_before_its_start_is_committed(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        begun = ledger.reopen(open_at(ledger, HERO, 7), 3)
+
+        assert ledger.awaits_commit
+        assert offer(ledger, begun, records(HERO, [3, 4])) == []
+
+        assert ledger.committable() == {begun: OffsetAndMetadata(3)}
+        assert ledger.committed({begun: OffsetAndMetadata(3)})
+        assert not ledger.awaits_commit
+        assert len(offer(ledger, begun, records(HERO, [3, 4]))) == 2
+
+    def test_commit_of_the_epoch_before_is_not_enough(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 7)
+        begun = ledger.reopen(hero, 3)
+
+        ledger.committed({hero: OffsetAndMetadata(7)})
+
+        assert offer(ledger, begun, records(HERO, [3])) == []
+
+    def test_room_that_others_left_does_not_replace_the_commit(self) -> None:
+        ledger = Ledger(2, PLENTY)
+        villain = open_at(ledger, VILLAIN, 0)
+        held = hold(ledger, villain, 1)
+        begun = ledger.reopen(open_at(ledger, HERO, 7), 3)
+        assert offer(ledger, begun, records(HERO, [3])) == []
+
+        release(ledger, villain, held[0])
+
+        assert offer(ledger, begun, records(HERO, [3])) == []
+
+    def test_partition_in_doubt_is_neither_read_nor_committed(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 7)
+        one = hold(ledger, hero, 1)[0]
+
+        ledger.doubt(hero)
+        ledger.release(hero, one, finished=True)
+
+        assert list(ledger.doubted) == [hero]
+        assert ledger.committable() == {}
+        assert offer(ledger, hero, records(HERO, [8])) == []
+
+    def test_partition_that_is_trusted_again_is_committed_before_it_goes_on(self) -> None:
+        ledger = Ledger(10, PLENTY)
+        hero = open_at(ledger, HERO, 7)
+        ledger.doubt(hero)
+
+        ledger.trust(hero)
+
+        assert offer(ledger, hero, records(HERO, [7])) == []
+        assert ledger.committable() == {hero: OffsetAndMetadata(7)}
+        ledger.committed(ledger.committable())
+        assert len(offer(ledger, hero, records(HERO, [7]))) == 1

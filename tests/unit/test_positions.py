@@ -48,8 +48,14 @@ class FakeAdmin:
 class FakeSink:
     """Gives a new token each time."""
 
+    def __init__(self) -> None:
+        self.doubted: list[tuple[TopicPartition, Any]] = []
+
     def restarted(self, partition: TopicPartition, token: Any, offset: int) -> Any:
         return (token, offset)
+
+    def reappeared(self, partition: TopicPartition, token: Any) -> None:
+        self.doubted.append((partition, token))
 
 
 @pytest.fixture
@@ -63,11 +69,16 @@ def admin() -> FakeAdmin:
 
 
 @pytest.fixture
-def positions(reader: FakeReader, admin: FakeAdmin) -> Positions:
-    sink: Any = FakeSink()
+def sink() -> FakeSink:
+    return FakeSink()
+
+
+@pytest.fixture
+def positions(reader: FakeReader, admin: FakeAdmin, sink: FakeSink) -> Positions:
+    given_sink: Any = sink
     given_admin: Any = admin
     given_reader: Any = reader
-    made = Positions(sink, given_admin, lambda: given_reader, reread_seconds=60.0)
+    made = Positions(given_sink, given_admin, lambda: given_reader, reread_seconds=60.0)
     made.open(ZERO, 10, "first")
     made.hand_to(given_reader)
     return made
@@ -129,7 +140,7 @@ def test_what_is_not_assigned_is_not_sought(positions, reader) -> None:
 def test_log_that_was_unknown_is_read_from_a_while_before_that_on(positions, reader, admin) -> None:
     admin.known = {ZERO: 4}
 
-    positions.read_again({ZERO: 1_000.0})
+    positions.doubt({ZERO: 1_000.0})
 
     assert admin.asked == [{ZERO: 940_000}]
     assert reader.offsets == {ZERO: 4}
@@ -139,6 +150,22 @@ def test_log_that_was_unknown_is_read_from_a_while_before_that_on(positions, rea
 def test_log_that_is_the_same_is_not_skipped_ahead(positions, reader, admin) -> None:
     admin.known = {ZERO: 11}
 
-    positions.read_again({ZERO: 1_000.0})
+    positions.doubt({ZERO: 1_000.0})
 
     assert reader.offsets == {ZERO: 10}
+
+
+def test_sink_is_told_of_a_log_that_may_be_another_one(positions, sink) -> None:
+    positions.doubt({ZERO: 1_000.0, ONE: 1_000.0})
+
+    assert sink.doubted == [(ZERO, "first")]
+
+
+def test_what_is_read_with_another_token_by_now_is_not_sought(positions, reader) -> None:
+    positions.seek(ZERO, 3)
+
+    positions.seek(ZERO, 0, token="first")
+
+    assert reader.offsets == {ZERO: 3}
+    positions.seek(ZERO, 0, token=positions.get(ZERO).token)
+    assert reader.offsets == {ZERO: 0}
