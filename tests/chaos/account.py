@@ -46,6 +46,7 @@ def take_account(world: World, *, calm_since: float, ended_at: float) -> History
         usages=list(world.fleet.usages),
         deaths=world.fleet.deaths,
         disturbances=list(world.disturbances),
+        outages=list(world.outages),
         calm_since=calm_since,
         ended_at=ended_at,
         commit_window=COMMIT_WINDOW_SECONDS,

@@ -22,7 +22,6 @@ from kafka.admin import (
 from kafka.errors import KafkaError
 from typing_extensions import Self
 
-from tests.reliability.commits import is_in_sync
 from tests.support.kafka_node import KafkaNode
 from tests.support.kafka_server import KafkaCluster
 from tests.support.tcp_proxy import TcpProxy
@@ -30,7 +29,11 @@ from tests.support.waiting import eventually
 
 __all__ = ["ChaosCluster"]
 
-_ADMIN_SECONDS = 60.0
+_ADMIN_SECONDS = 90.0
+_ANSWER_SECONDS = 5.0
+_BACK_SECONDS = 180.0
+"""In which a broker is back, on a machine that has much else to do."""
+_LOOK_SECONDS = 0.5
 _UNDER_TEST = "127.0.0.2"
 """Where the proxies come from, so that the brokers can tell them from the load."""
 
@@ -69,6 +72,7 @@ class ChaosCluster:
         self._open = contextlib.ExitStack()
         # The steps of the nemesis share one administrator's connection.
         self._lock = threading.Lock()
+        self._pause = threading.Event()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
@@ -117,13 +121,18 @@ class ChaosCluster:
         node = self.node(name)
         if not node.is_running:
             node.start()
-        with self._lock:
-            self.kafka.wait_until_ready()
-        eventually(
-            lambda: is_in_sync(self.servers, replicas=3),
-            _ADMIN_SECONDS,
-            retry_on=KafkaException,
-        )
+        admin = AdminClient({"bootstrap.servers": ",".join(self.servers), "log_level": 2})
+
+        def is_back() -> bool:
+            self._pause.wait(_LOOK_SECONDS)
+            known = admin.list_topics(timeout=_ANSWER_SECONDS)
+            return len(known.brokers) == len(self.kafka.nodes) and all(
+                len(partition.isrs) == len(partition.replicas)
+                for topic in known.topics.values()
+                for partition in topic.partitions.values()
+            )
+
+        eventually(is_back, _BACK_SECONDS, describe=node.process.report, retry_on=KafkaException)
 
     def prefer_leaders(self) -> None:
         """Let each partition be led by the first of its replicas."""

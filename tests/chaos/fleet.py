@@ -35,6 +35,7 @@ class Member:
         self._arguments = arguments
         self._folder = folder
         self._process: ManagedProcess | None = None
+        self._began = 0.0
         # Guards the process and its death: the nemesis ends it while the fleet looks.
         self._lock = threading.Lock()
 
@@ -54,8 +55,7 @@ class Member:
         """Start its process; if one runs, nothing happens."""
         with self._lock:
             if self._process is None:
-                given = json.dumps({"name": self.name, **self._arguments()})
-                self._process = python_process("-m", self._program, given, name=self.name)
+                self._run()
 
     def kill(self) -> None:
         """End its process with SIGKILL."""
@@ -80,7 +80,7 @@ class Member:
             self._bury(meant=code == 0)
 
     def look(self) -> Usage | None:
-        """What its process needs now; notes if it has ended by itself."""
+        """What its process needs now; one that has ended by itself is started again."""
         if not self._lock.acquire(blocking=False):
             return None  # the nemesis is at it
         try:
@@ -88,6 +88,7 @@ class Member:
                 return None
             if not self._process.is_running:
                 self._bury(meant=False)
+                self._run()
                 return None
             return _usage(self._process.pid)
         finally:
@@ -100,11 +101,16 @@ class Member:
                 self._process.kill()
                 self._bury(meant=True)
 
+    def _run(self) -> None:
+        given = json.dumps({"name": self.name, **self._arguments()})
+        self._began = time.monotonic()
+        self._process = python_process("-m", self._program, given, name=self.name)
+
     def _bury(self, *, meant: bool) -> None:
         process, self._process = self._process, None
         assert process is not None
         code = process.wait()
-        self.deaths.append(Died(process.pid, self.name, code, time.monotonic(), meant))
+        self.deaths.append(Died(process.pid, self.name, code, time.monotonic(), meant, self._began))
         log = self._folder / f"{self.name}-{process.pid}.log"
         log.write_text(process.output, encoding="utf-8")
         process.close()

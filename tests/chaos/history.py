@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import attrs
@@ -24,6 +26,7 @@ __all__ = [
     "Usage",
     "is_gone",
     "record_of",
+    "save",
 ]
 
 Partition = tuple[str, int]
@@ -126,6 +129,7 @@ class Died(NamedTuple):
     """The end of a process.
 
     :param meant: whether the nemesis killed it.
+    :param began: when it was started.
     """
 
     pid: int
@@ -133,6 +137,7 @@ class Died(NamedTuple):
     code: int
     at: float
     meant: bool
+    began: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -142,6 +147,7 @@ class History:
     :param committed: what the group had committed, at each change that was seen.
     :param poison: records that no handler can read, and
     :param dead_letters: those of them that reached the dead letter topic.
+    :param outages: when a broker was down, or on its way back.
     :param calm_since: when the last fault had ended, and what it harmed had time to recover.
     :param ended_at: when the load ended.
     :param commit_window: seconds in which what is finished is committed.
@@ -162,6 +168,7 @@ class History:
     usages: list[Usage] = attrs.field(factory=list)
     deaths: list[Died] = attrs.field(factory=list)
     disturbances: list[tuple[float, float]] = attrs.field(factory=list)
+    outages: list[tuple[float, float]] = attrs.field(factory=list)
     calm_since: float = 0.0
     ended_at: float = 0.0
     commit_window: float = 1.0
@@ -183,3 +190,23 @@ def is_gone(produced: Produced, removals: Iterable[Removal]) -> bool:
 def record_of(entry: Entry) -> RecordId:
     """What a handler worked on."""
     return RecordId(entry.position.topic, entry.key, entry.sequence)
+
+
+def save(history: History, folder: Path) -> None:
+    """Write what no process wrote itself, for whoever looks for the cause of a failure."""
+    told = {
+        "produced": history.produced,
+        "committed": [
+            (at, [(*partition, offset) for partition, offset in offsets.items()])
+            for at, offsets in history.committed
+        ],
+        "losses": history.losses,
+        "removals": history.removals,
+        "seeks": history.seeks,
+        "deaths": history.deaths,
+        "disturbances": history.disturbances,
+        "outages": history.outages,
+        "calm_since": history.calm_since,
+        "ended_at": history.ended_at,
+    }
+    (folder / "history.json").write_text(json.dumps(told), encoding="utf-8")

@@ -11,7 +11,7 @@ from tests.chaos.world import SETTLE_SECONDS, World
 
 __all__ = ["Deed", "run_plan"]
 
-_OVERTIME_SECONDS = 120.0
+_OVERTIME_SECONDS = 240.0
 """In which the last fault is over: a broker may take its time to come back."""
 
 

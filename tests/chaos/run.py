@@ -8,14 +8,15 @@ import attrs
 
 from tests.chaos.account import take_account
 from tests.chaos.checker import check
-from tests.chaos.history import History
+from tests.chaos.history import History, save
 from tests.chaos.nemesis import Deed, run_plan
 from tests.chaos.recovery import Recovery
 from tests.chaos.world import World
 
-__all__ = ["RECOVERS", "Outcome", "run_world"]
+__all__ = ["NEMESIS", "RECOVERS", "Outcome", "run_world"]
 
 RECOVERS = "all goes on when the faults are over"
+NEMESIS = "the nemesis itself does not fail"
 
 _CALM_SECONDS = 8.0
 
@@ -55,7 +56,11 @@ def run_world(world: World) -> Outcome:
     world.fleet.stop("client")
     world.fleet.stop("server")
     history = take_account(world, calm_since=calm_since, ended_at=ended_at)
+    save(history, world.folder)
     breaches = check(history)
     if recovery.missing:
         breaches[RECOVERS] = recovery.missing
+    errors = [f"{deed.step}: {deed.error!r}" for deed in deeds if deed.error is not None]
+    if errors:
+        breaches[NEMESIS] = errors
     return Outcome(history, breaches, deeds, began, time.monotonic() - started)

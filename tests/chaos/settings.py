@@ -15,7 +15,7 @@ from tests.chaos.plan import Plan, make_plan
 __all__ = ["Settings", "chosen_settings"]
 
 _PREFIX = "KAFKA_PATTERNS_CHAOS_"
-_AROUND_SECONDS = 420.0
+_AROUND_SECONDS = 780.0
 """Beside the plan: the brokers' start, recovery, and the judgement."""
 
 

@@ -217,6 +217,12 @@ def test_committed_offset_that_goes_back():
     assert broken(changed(committed=committed)) == {COMMITS}
 
 
+def test_new_coordinator_may_show_older_commits_for_a_moment():
+    committed = commits((2.0, 2), (6.0, 6), (7.0, 5), (11.0, 10))
+    assert broken(changed(committed=committed, outages=[(6.5, 7.5)])) == set()
+    assert broken(changed(committed=committed, outages=[(7.5, 8.5)])) == {COMMITS}
+
+
 def test_seek_takes_the_committed_offset_back():
     committed = commits((2.0, 2), (6.0, 6), (7.0, 5), (11.0, 10))
     seeks = [Seek(("events", 0), 5, 6.5, 6.8)]
@@ -312,6 +318,16 @@ def test_process_that_gathers_threads():
 def test_process_that_ends_by_itself():
     deaths = [Died(1, "server-1", 1, 5.0, meant=False)]
     assert broken(changed(deaths=deaths)) == {STATUSES}
+
+
+def test_process_that_cannot_begin_during_a_fault():
+    deaths = [Died(5, "server-2", 1, 5.0, meant=False, began=3.0)]
+    assert broken(changed(deaths=deaths)) == {STATUSES}
+    assert broken(changed(deaths=deaths, disturbances=[(2.0, 4.0)])) == set()
+    assert broken(changed(deaths=deaths, disturbances=[(1.0, 2.0)])) == {STATUSES}
+    connected = [StatusChange(5, "connected", 3.5)]
+    history = changed(deaths=deaths, disturbances=[(2.0, 4.0)], statuses=connected)
+    assert broken(history) == {STATUSES}
 
 
 def standing(**changes: Any) -> History:

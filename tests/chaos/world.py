@@ -51,6 +51,7 @@ class World:
         self.losses: list[Loss] = []
         self.removals: list[Removal] = []
         self.disturbances: list[tuple[float, float]] = []
+        self.outages: list[tuple[float, float]] = []
         self.loads: dict[str, KeyedLoad] = {}
         self.handled_topics: list[str] = []
         self.group = Group(cluster.servers, f"{name}-server")
@@ -61,6 +62,8 @@ class World:
                 *(Member(name, "ask", self._asking, folder) for name in CLIENTS),
             ]
         )
+        # On a slow machine a broker may still be on its way back when the next one is to go.
+        self._one_broker_down = threading.Lock()
         self._hurry = threading.Event()
 
     def topic(self, role: str) -> str:
@@ -132,6 +135,16 @@ class World:
         finally:
             ended = time.monotonic() + SETTLE_SECONDS
             self.losses[number] = Loss(pid, began, ended, reason, topic)
+
+    @contextlib.contextmanager
+    def broker_down(self, reason: str) -> Iterator[None]:
+        """A broker is away meanwhile, and back at the end; one at a time."""
+        with self._one_broker_down, self.losing(reason):
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                self.outages.append((began, time.monotonic() + SETTLE_SECONDS))
 
     def close(self) -> None:
         """End all."""

@@ -85,7 +85,11 @@ def _produced(history: History, partition: Partition, era: int) -> list[Produced
 def _steps_back(history: History, partition: Partition, samples: list[Sample]) -> list[str]:
     found = []
     for (_, before), (at, offset) in itertools.pairwise(samples):
-        if offset < before and not _was_sought(history, partition, offset, at):
+        if offset >= before or _was_sought(history, partition, offset, at):
+            continue
+        # A coordinator that has just taken over shows the commits that all replicas have; those
+        # of the last moments come back with the next fetch of its followers.
+        if not any(began <= at <= ended for began, ended in history.outages):
             found.append(f"{partition}: from {before} back to {offset} at {at:.3f}")
     return found
 

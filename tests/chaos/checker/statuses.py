@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.history import History, Partition, Produced, record_of
+from tests.chaos.history import Died, History, Partition, Produced, record_of
 from tests.reliability.journal import STARTED
 
 __all__ = ["STALL_SECONDS", "check_statuses"]
@@ -19,9 +19,9 @@ Span = tuple[float, float]
 def check_statuses(history: History) -> list[str]:
     """Processes that ended by themselves, and waiting partitions that nobody speaks of."""
     found = [
-        f"{died.name} ended by itself at {died.at:.3f} with code {died.code}"
+        f"{died.name} ({died.pid}) ended by itself at {died.at:.3f} with code {died.code}"
         for died in history.deaths
-        if not died.meant
+        if not died.meant and not _could_not_begin(history, died)
     ]
     for partition, standing in _standing(history):
         for began, ended in _without(standing, history.disturbances + _troubles(history)):
@@ -31,6 +31,13 @@ def check_statuses(history: History) -> list[str]:
                     "no fault was left and all were connected"
                 )
     return found
+
+
+def _could_not_begin(history: History, died: Died) -> bool:
+    """Whether it never got as far as to be connected, for a fault was under way meanwhile."""
+    if any(change.pid == died.pid and change.status == "connected" for change in history.statuses):
+        return False
+    return any(began < died.at and ended > died.began for began, ended in history.disturbances)
 
 
 def _standing(history: History) -> Iterator[tuple[Partition, Span]]:

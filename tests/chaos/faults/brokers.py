@@ -14,7 +14,7 @@ __all__ = ["fill_disk", "kill", "move_coordinator"]
 
 def kill(world: World, step: Step) -> None:
     """SIGKILL, and a new start after a while."""
-    with world.losing(str(step)):
+    with world.broker_down(str(step)):
         world.cluster.node(step.target).kill()
         world.hold(step.seconds)
         world.cluster.bring_back(step.target)
@@ -22,7 +22,7 @@ def kill(world: World, step: Step) -> None:
 
 def fill_disk(world: World, step: Step) -> None:
     """No file of its may grow any more: to Kafka that is a broken disk, and it gives up."""
-    with world.losing(str(step)):
+    with world.broker_down(str(step)):
         node = world.cluster.node(step.target)
         _, hard = resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (1, hard))
@@ -33,7 +33,7 @@ def fill_disk(world: World, step: Step) -> None:
 
 def move_coordinator(world: World, step: Step) -> None:
     """Stop the broker that coordinates the group, start it, and give it back what it led."""
-    with world.losing(str(step)):
+    with world.broker_down(str(step)):
         name = _coordinator(world)
         world.cluster.node(name).stop()
         world.hold(step.seconds)

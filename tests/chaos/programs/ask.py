@@ -111,12 +111,24 @@ def main(
     asking = Asking(client, notes, requests, streams, timeout, pause)
     # No process before this one gave the same names.
     names = [f"{name}-{os.getpid()}-{number}" for number in range(threads)]
+    connect(client, stopped)
     try:
         with ThreadPoolExecutor(threads) as executor:
             list(executor.map(asking.ask, names, [stopped] * threads))
     finally:
         client.close()
     logger.warning("closed")
+
+
+def connect(client: ClientKafkaProxy, stopped: threading.Event) -> None:
+    """Connect, however often it takes."""
+    while not stopped.is_set():
+        try:
+            client.connect()
+        except KafkaPatternsError as error:
+            logger.warning("not connected: %r", error)
+        else:
+            return
 
 
 if __name__ == "__main__":
