@@ -24,7 +24,6 @@ __all__ = ["inspect_dead_letters", "replay"]
 
 _ROLE_POSTFIX = "-replay"
 _GROUP_PREFIX = "kafka_patterns-replay."
-_JOIN_MARGIN_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 _READ_RECORDS = 500
 
@@ -109,8 +108,8 @@ def replay(
     :raises BrokersUnavailable: if no broker answers.
     :raises TransportError: if a topic does not exist, or cannot be read.
     :raises GroupError: if another run of the same replay has not ended.
-    :raises ReplayFailed: if the broker did not take a message, or there is no room to note more;
-        its ``report`` says what was done.
+    :raises ReplayFailed: if the broker did not take a message, there is no room to note more, or
+        this run was thrown out of its group; its ``report`` says what was done.
     """
     _check(dead_letter_topic, where, limit=limit, rate=rate)
     if to is not None:
@@ -134,7 +133,7 @@ def replay(
             transport,
             group_id or _GROUP_PREFIX + dead_letter_topic,
             dead_letter_topic,
-            resolved.consumer.session_timeout_ms / 1000 + _JOIN_MARGIN_SECONDS,
+            resolved.consumer.session_timeout_ms / 1000,
         )
         try:
             firsts = offsets_of(admin, partitions, EARLIEST)
@@ -156,7 +155,7 @@ def _run(
     options: KafkaOptions,
 ) -> ReplayReport:
     send_timeout = options.send.timeout_ms / 1000
-    producer = None if plan.dry_run else transport.producer()
+    producer = None if plan.dry_run else transport.producer(may_send=lambda: state.is_sole_run)
     reader = transport.reader()
     try:
         letters = RangeReader(reader, admin, starts, ends, state.keep)

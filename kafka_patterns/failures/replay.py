@@ -17,6 +17,7 @@ import attrs
 
 from kafka_patterns.errors import ReplayFailed, SendFailed
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord, is_no_message
+from kafka_patterns.failures.replay_group import ReplayLost
 from kafka_patterns.failures.replay_message import replayed_message
 from kafka_patterns.failures.replay_state import ReplayState
 from kafka_patterns.failures.replay_topics import partitions_of
@@ -32,6 +33,7 @@ logger = logging.getLogger("kafka_patterns.replay")
 
 _WINDOW = 100
 _PAUSE_SECONDS = 0.1
+_KEEP_SECONDS = 1.0
 _ACKNOWLEDGEMENT_MARGIN_SECONDS = 5.0
 
 
@@ -106,14 +108,21 @@ class Replay:
         self._counts: Counter[str] = Counter()
         self._targets: Counter[str] = Counter()
         self._partitions: dict[str, set[int]] = {}
-        self._next_send = clock()
+        self._next_send = self._next_keep = clock()
 
     def run(self, read: Callable[[int], Sequence[Record]]) -> ReplayReport:
         """Go through what *read* returns, until that is nothing.
 
         :raises ReplayFailed: if the broker did not acknowledge a message, or there is no room to
-            note more; what it did acknowledge is noted as replayed.
+            note more; what it did acknowledge is noted as replayed. Or if another run may have
+            gone on: what was not noted before, that one has found or sent.
         """
+        try:
+            return self._run(read)
+        except ReplayLost as error:
+            raise ReplayFailed(str(error), self.report()) from error
+
+    def _run(self, read: Callable[[int], Sequence[Record]]) -> ReplayReport:
         while not self._is_enough and (records := read(_WINDOW)):
             self._check_room()
             self._work_on(records)
@@ -153,22 +162,28 @@ class Replay:
         """Send what is wanted of a window, and note what became of it, whatever happens."""
         sent: list[tuple[Record, Future[RecordMetadata] | None]] = []
         self._state.begin_window()
+        seconds = self._send_timeout + _ACKNOWLEDGEMENT_MARGIN_SECONDS
         try:
             for record in records:
                 if self._is_enough:
                     break
                 sent.append((record, self._handle(record)))
+        except ReplayLost:
+            seconds = 0.0  # nothing that waits is sent any more
+            raise
         except BaseException:
             self._state.doubt()  # perhaps just behind a send
             raise
         finally:
             if not self._plan.dry_run:
                 for record, future in sent:
-                    self._state.note(record, replayed=self._is_acknowledged(record, future))
+                    acknowledged = self._is_acknowledged(record, future, seconds)
+                    self._state.note(record, replayed=acknowledged)
             self._state.end_window()
 
     def _handle(self, record: Record) -> Future[RecordMetadata] | None:
         """Count *record*, and send it if it is wanted."""
+        self._stay_in_the_group()
         if not self._plan.again and self._state.is_replayed(record):
             self._count("already_replayed")
             return None
@@ -220,6 +235,7 @@ class Replay:
             only_group=letter.consumer_group if goes_home and not self._plan.all_groups else None,
         )
         self._wait_for_turn()
+        self._state.await_contact()
         return self._producer.send(target, message, timeout=self._send_timeout)
 
     def _partitions_of(self, target: str) -> set[int]:
@@ -230,6 +246,13 @@ class Replay:
             self._partitions[target] = {partition for _, partition in found}
         return self._partitions[target]
 
+    def _stay_in_the_group(self) -> None:
+        """Now and then: a window of letters may take ``where`` very long."""
+        now = self._clock()
+        if now >= self._next_keep:
+            self._state.keep()
+            self._next_keep = now + _KEEP_SECONDS
+
     def _wait_for_turn(self) -> None:
         if self._plan.rate is None:
             return
@@ -238,11 +261,13 @@ class Replay:
             self._state.keep()
         self._next_send = max(self._next_send, self._clock()) + 1 / self._plan.rate
 
-    def _is_acknowledged(self, record: Record, future: Future[RecordMetadata] | None) -> bool:
+    def _is_acknowledged(
+        self, record: Record, future: Future[RecordMetadata] | None, seconds: float
+    ) -> bool:
         if future is None:
             return False
         try:
-            future.result(self._send_timeout + _ACKNOWLEDGEMENT_MARGIN_SECONDS)
+            future.result(seconds)
         except (SendFailed, FutureTimeoutError) as error:
             self._counts["failed"] += 1
             if getattr(error, "outcome_unknown", True):

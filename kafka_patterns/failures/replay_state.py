@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from kafka_patterns.consuming.ranges import RangeReader
-from kafka_patterns.errors import CommitFailed
+from kafka_patterns.errors import CommitFailed, GroupError
 from kafka_patterns.failures.replay_group import ReplayGroup
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.failures.replay_topics import offsets_of
@@ -63,6 +63,18 @@ class ReplayState:
         if not self._dry_run:
             self._group.keep()
 
+    def await_contact(self) -> None:
+        """Wait until no other run of the same replay can be sending.
+
+        :raises ReplayLost: if one may have sent meanwhile.
+        """
+        self._group.await_contact()
+
+    @property
+    def is_sole_run(self) -> bool:
+        """Whether no other run of the same replay can be sending now. Any thread."""
+        return self._group.is_in_contact
+
     @property
     def positions(self) -> Mapping[TopicPartition, int]:
         """The first letter of each partition that was not replayed."""
@@ -98,9 +110,9 @@ class ReplayState:
 
         :raises CommitFailed: if the broker did not take it.
         """
-        self._in_window = False
         if not self._dry_run:
             self._commit()
+        self._in_window = False
 
     def begin_sending_to(self, partitions: Collection[TopicPartition]) -> None:
         """Write down where *partitions* end before the first message goes there.
@@ -126,7 +138,7 @@ class ReplayState:
             return
         try:
             self._commit()
-        except CommitFailed as error:
+        except (CommitFailed, GroupError) as error:
             logger.warning("the next run will look for what this one sent: %s", error)
 
     def _recover(self, transport: Transport) -> None:

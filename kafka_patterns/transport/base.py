@@ -234,10 +234,16 @@ class Admin(Protocol):
 class Transport(Protocol):
     """Makes the parts; nothing is connected before one of them is asked for."""
 
-    def producer(self, watch: Callable[[bool], None] | None = None) -> Producer:
+    def producer(
+        self,
+        watch: Callable[[bool], None] | None = None,
+        may_send: Callable[[], bool] | None = None,
+    ) -> Producer:
         """A new producer.
 
         :param watch: told in its I/O thread, again and again, whether no broker can be reached.
+        :param may_send: asked in its I/O thread just before messages leave; while it says no, they
+            wait, and are dropped when the producer is closed.
         """
         ...
 

@@ -182,8 +182,10 @@ class Parts:
             made.assign(partition, offset)
         return made
 
-    def producer(self, **sections: Mapping[str, Any]) -> KafkaProducerFace:
-        made = self.transport(**sections).producer()
+    def producer(
+        self, may_send: Callable[[], bool] | None = None, **sections: Mapping[str, Any]
+    ) -> KafkaProducerFace:
+        made = self.transport(**sections).producer(may_send=may_send)
         self._closing.callback(made.close, 0.5)
         return made
 

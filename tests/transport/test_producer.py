@@ -37,6 +37,26 @@ class TestMessages:
         (record,) = read(parts.reader({TopicPartition(name, 0): 0}), 1)
         assert record.headers == headers
 
+    def test_message_leaves_only_while_it_may(self, parts, topic) -> None:
+        name, may_send = topic(), True
+        producer = parts.producer(may_send=lambda: may_send)
+        sent(producer, name, encoded(b"first"))
+
+        may_send = False
+        futures = [producer.send(name, encoded(b"%d" % n), timeout=TIMEOUT) for n in range(3)]
+        asked_for = parts.producer()
+        sent(asked_for, name, encoded(b"another's"))
+        assert not any(future.done() for future in futures)
+        may_send = True
+        assert [future.result(TIMEOUT).offset for future in futures] == [2, 3, 4]
+
+        may_send = False
+        dropped = producer.send(name, encoded(b"never"), timeout=TIMEOUT)
+        producer.close(0.2)
+        failure(dropped)
+        may_send = True
+        assert sent(asked_for, name, encoded(b"last")).offset == 5
+
     def test_timestamp_is_kept(self, parts, topic) -> None:
         name = topic()
         message = attrs.evolve(encoded(b"v"), timestamp=1_600_000_000_123)

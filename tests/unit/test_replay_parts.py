@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from kafka_patterns.consuming import ranges
 from kafka_patterns.consuming.offset_map import MAX_METADATA_LENGTH
 from kafka_patterns.consuming.ranges import RangeReader
 from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
-from kafka_patterns.failures.replay_group import ReplayGroup, SoleOwner
+from kafka_patterns.failures.replay_group import ReplayGroup, ReplayLost, SoleOwner
 from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.transport.base import OffsetOutOfRange, Room
@@ -263,16 +264,22 @@ def test_member_that_fell_out_claims_nothing():
 
 
 class FakeMember:
-    """A member whose commits fail while a rebalance is under way."""
+    """A member whose commits fail while a rebalance is under way, of which each poll is one.
 
-    def __init__(self, group: Any, failing_commits: int) -> None:
+    :param joins: the generations and the ids under which it joins, after the first.
+    """
+
+    def __init__(self, group: Any, failing_commits: int, joins: Iterable[tuple[int, str]]) -> None:
         self.group = group
         self.failing_commits = failing_commits
+        self.joins = iter([(1, "member"), *joins])
         self.committed: list[Any] = []
+        self.seconds_since_contact = 0.0
 
     def poll(self, timeout: float) -> None:
-        self.group.on_revoked(membership_lost=False)
-        self.group.on_assigned(Assignment(frozenset([P0]), 1, "member"))
+        for generation, member_id in islice(self.joins, 1):
+            self.group.on_revoked(membership_lost=not member_id)
+            self.group.on_assigned(Assignment(frozenset([P0]), generation, member_id))
 
     def commit_now(self, offsets: Any, timeout: float) -> None:
         if self.failing_commits:
@@ -282,12 +289,62 @@ class FakeMember:
 
 
 class FakeTransport:
-    def __init__(self, failing_commits: int) -> None:
+    def __init__(self, failing_commits: int = 0, *joins: tuple[int, str]) -> None:
         self.failing_commits = failing_commits
+        self.joins = joins
 
     def member(self, group_id: str, topics: Any, policy: Any, listener: Any) -> FakeMember:
-        self.made = FakeMember(listener, self.failing_commits)
+        self.made = FakeMember(listener, self.failing_commits, self.joins)
         return self.made
+
+
+@pytest.mark.parametrize("joins", [[(3, "member")], [(2, "another")], [(2, "")]])
+def test_run_that_may_have_missed_another_ends(joins: list[tuple[int, str]]):
+    transport: Any = FakeTransport(0, *joins)
+    group = ReplayGroup(transport, "group", "orders-dlt", 6.0)
+    group.keep()
+    assert group.is_in_contact
+
+    for _ in range(2):
+        with pytest.raises(ReplayLost, match="Run it again: what was replayed is left out"):
+            group.keep()
+    with pytest.raises(ReplayLost):
+        group.commit({P0: OffsetAndMetadata(1)})
+    with pytest.raises(ReplayLost):
+        group.await_contact()
+    assert not group.is_in_contact
+    assert transport.made.committed == []
+
+
+def test_run_goes_on_after_rebalances_that_it_took_part_in():
+    transport: Any = FakeTransport(0, (2, "member"), (3, "member"), (3, "member"))
+    group = ReplayGroup(transport, "group", "orders-dlt", 6.0)
+    for _ in range(4):
+        group.keep()
+    group.commit({P0: OffsetAndMetadata(1)})
+
+    assert group.is_in_contact
+
+
+def test_run_waits_for_the_coordinator_before_it_sends(monkeypatch):
+    transport: Any = FakeTransport()
+    group = ReplayGroup(transport, "group", "orders-dlt", 6.0)
+    group.keep()
+    member = transport.made
+    member.seconds_since_contact = 5.0
+    waits = []
+
+    def poll(timeout: float) -> None:
+        waits.append(timeout)
+        if len(waits) == 3:
+            member.seconds_since_contact = 0.1
+
+    monkeypatch.setattr(member, "poll", poll)
+    assert not group.is_in_contact
+    group.await_contact()
+
+    assert len(waits) >= 3
+    assert group.is_in_contact
 
 
 def test_commit_that_meets_a_rebalance_is_tried_again():

@@ -18,6 +18,7 @@ from kafka_patterns import (
     TopicPartition,
 )
 from kafka_patterns.failures.replay import Replay, ReplayPlan
+from kafka_patterns.failures.replay_group import ReplayLost
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.failures.replay_state import ReplayState
 from kafka_patterns.message import EncodedMessage
@@ -35,16 +36,25 @@ class Cluster:
         self.sent: list[tuple[float, EncodedMessage]] = []
         self.failures: dict[bytes, Exception] = {}
         self.now = 0.0
+        self.lost_after: int | None = None
+        self.is_in_contact = True
 
     # The group
 
     def keep(self) -> None:
         self.kept += 1
 
+    def await_contact(self) -> None:
+        if len(self.sent) == self.lost_after:
+            self.is_in_contact = False
+            raise ReplayLost("thrown out")
+
     def committed(self, partitions: Collection[TopicPartition]) -> Mapping[Any, Any]:
         return {DEAD: self.committed_now}
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        if not self.is_in_contact:
+            raise ReplayLost("thrown out")
         self.committed_now = offsets[DEAD]
 
     # The admin
@@ -156,6 +166,32 @@ def test_letter_from_a_topic_that_it_cannot_come_from_goes_nowhere(home: bytes):
 
     assert (report.matched, report.unroutable, report.replayed) == (2, 1, 1)
     assert cluster.values == [b"b"]
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_run_that_was_thrown_out_of_its_group_ends(sent: int):
+    cluster = Cluster()
+    cluster.lost_after = sent
+
+    with pytest.raises(ReplayFailed, match="thrown out") as caught:
+        run(cluster, letters(b"a", b"b", b"c"))
+
+    assert caught.value.report.replayed == sent
+    assert cluster.values == [b"a", b"b", b"c"][:sent]
+    progress = ReplayProgress.read(cluster.committed_now, 0, 10)
+    assert (progress.position, bool(progress.sent_after)) == (0, True)
+
+
+def test_run_stays_in_its_group_however_long_letters_are_looked_at():
+    cluster = Cluster()
+
+    def where(_: DeadLetterRecord) -> bool:
+        cluster.now += 5
+        return True
+
+    run(cluster, letters(*[b"a"] * 10), where=where)
+
+    assert cluster.kept >= 10
 
 
 def test_interrupted_window_is_noted_and_looked_at_again():

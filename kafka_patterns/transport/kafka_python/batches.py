@@ -24,6 +24,7 @@ from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 __all__ = ["BatchingProducer", "BufferFull"]
 
 _BLOCK_MS = 100
+_UNSENT_MS = 50
 _RECORD_OVERHEAD = 100
 _HEADER_OVERHEAD = 10
 _BYTES_OF_A_CHARACTER = 4
@@ -52,11 +53,18 @@ class _RawName(str):
 class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no types
     """``KafkaProducer`` with an ``append`` that takes every record Kafka takes."""
 
-    def __init__(self, config: Mapping[str, Any], *, delivery_timeout: float) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        delivery_timeout: float,
+        may_send: Callable[[], bool] | None = None,
+    ) -> None:
         super().__init__(**config, max_block_ms=_BLOCK_MS)
         switch_off_metrics(self)
         self.topics = KnownTopics(self._sender)
         self._delivery_timeout = delivery_timeout
+        self._may_send = may_send or (lambda: True)
         limits = ("batch_size", "max_request_size", "buffer_memory")
         self._fits_anyway = min(self.config[name] for name in limits)
         # A retried batch must not be overtaken: one batch in flight per partition, while
@@ -75,7 +83,10 @@ class BatchingProducer(KafkaProducer):  # type: ignore[misc]  # the base has no 
     def _linger_and_run_once(self) -> None:
         linger(self._senders)
         self._senders.clear()
-        self._run_once()
+        if self._may_send():
+            self._run_once()
+        else:
+            self._sender._client.poll(timeout_ms=_UNSENT_MS)  # for the answers alone
 
     def _can_retry(self, batch: Any, error: Any) -> bool:
         return (

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import wait as wait_for_futures
 from typing import Any
@@ -47,6 +47,7 @@ class KafkaProducerFace:
     """A :class:`~kafka_patterns.transport.base.Producer` on ``KafkaProducer``.
 
     :param refusals: knows why brokers cannot be reached, for the errors.
+    :param may_send: asked in the I/O thread before messages leave.
     """
 
     def __init__(
@@ -56,9 +57,12 @@ class KafkaProducerFace:
         refusals: Refusals,
         delivery_timeout: float,
         name: str,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         self._refusals = refusals
-        self._producer = BatchingProducer(config, delivery_timeout=delivery_timeout)
+        self._producer = BatchingProducer(
+            config, delivery_timeout=delivery_timeout, may_send=may_send
+        )
         self._name = name
         self._turns: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
         self._lock = threading.Lock()  # guards the two below

@@ -44,7 +44,11 @@ class KafkaPythonTransport:
         self._options = options
         self._client_id = client_id
 
-    def producer(self, watch: Callable[[bool], None] | None = None) -> KafkaProducerFace:
+    def producer(
+        self,
+        watch: Callable[[bool], None] | None = None,
+        may_send: Callable[[], bool] | None = None,
+    ) -> KafkaProducerFace:
         refusals = Refusals()
         config = settings.producer_config(self._options, self._client_id)
         config["kafka_client"] = partial(InterruptibleClient, refusals=refusals, watch=watch)
@@ -53,6 +57,7 @@ class KafkaPythonTransport:
             refusals=refusals,
             delivery_timeout=self._options.send.timeout_ms / 1000,
             name=f"kafka-patterns-{self._client_id}",
+            may_send=may_send,
         )
 
     def reader(
