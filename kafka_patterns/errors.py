@@ -180,6 +180,7 @@ class SendFailed(RequestError):
     :param retriable: whether sending it again may help; not if the broker refuses it for
         what it is.
     :param too_large: whether it was refused for its size.
+    :param topic_missing: whether the cluster says that its topic does not exist.
     :param results: for a batch, one entry per message in the order given: the
         acknowledged position, or the error of that message.
     """
@@ -191,12 +192,14 @@ class SendFailed(RequestError):
         outcome_unknown: bool = False,
         retriable: bool = False,
         too_large: bool = False,
+        topic_missing: bool = False,
         results: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.retriable = retriable
         self.too_large = too_large
+        self.topic_missing = topic_missing
         self.results = list(results)
 
 

@@ -39,6 +39,7 @@ class Dispatcher:
     :param skip_expired: whether requests whose callers wait no longer are skipped.
     :param reply_ended: told when the last reply to a request is settled, and whether all of them
         went where they could.
+    :param reply_waits: told that a reply of an item cannot go yet.
     :param still_wanted: whether replies of an item are worth sending again.
     """
 
@@ -51,6 +52,7 @@ class Dispatcher:
         *,
         skip_expired: bool,
         reply_ended: Callable[[WorkItem, bool], None],
+        reply_waits: Callable[[WorkItem], None],
         still_wanted: Callable[[WorkItem], bool],
     ) -> None:
         self._invocations = invocations
@@ -59,6 +61,7 @@ class Dispatcher:
         self._recovery = recovery
         self._skip_expired = skip_expired
         self._reply_ended = reply_ended
+        self._reply_waits = reply_waits
         self._still_wanted = still_wanted
 
     def process(self, item: WorkItem) -> Outcome:
@@ -106,6 +109,7 @@ class Dispatcher:
             self._timers,
             ended=functools.partial(self._reply_ended, item),
             is_wanted=lambda: self._still_wanted(item),
+            waits=lambda: self._reply_waits(item),
         )
 
     def _is_expired(self, item: WorkItem) -> bool:

@@ -25,6 +25,7 @@ from kafka_patterns.message import EncodedMessage, RecordMetadata
 from kafka_patterns.serialization.partitioner import partition_for_key
 from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
 from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_is_unknown
+from kafka_patterns.transport.kafka_python.known_topics import Missing
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
@@ -38,9 +39,26 @@ _CLOSED = "the producer is closed"
 
 @attrs.frozen(eq=False)
 class _Waiting:
+    """A message whose topic is not known, or for which there is no buffer.
+
+    :param since: when it came.
+    :param missing_timeout: how long it waits for a topic that does not exist.
+    """
+
     message: EncodedMessage
     future: Future[RecordMetadata]
+    since: float
     deadline: float
+    missing_timeout: float | None
+
+    def waits_for(self, missing: Missing | None) -> bool:
+        """Whether its topic may still come.
+
+        All messages to a topic share their patience; each hears one answer of its own.
+        """
+        if missing is None or self.missing_timeout is None or missing.last <= self.since:
+            return True
+        return missing.last - missing.since < self.missing_timeout
 
 
 class KafkaProducerFace:
@@ -74,7 +92,12 @@ class KafkaProducerFace:
         self._news = threading.Event()
 
     def send(
-        self, topic: str, message: EncodedMessage, *, timeout: float
+        self,
+        topic: str,
+        message: EncodedMessage,
+        *,
+        timeout: float,
+        missing_timeout: float | None = None,
     ) -> Future[RecordMetadata]:
         future: Future[RecordMetadata] = Future()
         if self._closed:
@@ -83,7 +106,10 @@ class KafkaProducerFace:
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         if topic in self._waiting or not self._buffer(topic, message, future):
-            self._wait_in_room(topic, _Waiting(message, future, time.monotonic() + timeout))
+            now = time.monotonic()
+            self._wait_in_room(
+                topic, _Waiting(message, future, now, now + timeout, missing_timeout)
+            )
         return future
 
     def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
@@ -178,14 +204,18 @@ class KafkaProducerFace:
                 queue = self._waiting[topic]
                 if not queue:
                     del self._waiting[topic]
+                    if self._producer.topics.missing(topic) is not None:
+                        self._producer.topics.forget(topic)
                     return
                 head = queue[0]
             if not head.future.done():
                 if time.monotonic() >= head.deadline:
                     _fail(head.future, topic, self._why_waiting(topic))
                 elif not self._buffer(topic, head.message, head.future):
-                    self._producer.topics.ask(topic, self._news.set)
-                    return
+                    if head.waits_for(self._producer.topics.missing(topic)):
+                        self._producer.topics.ask(topic, self._news.set)
+                        return
+                    _fail(head.future, topic, _no_such_topic(topic))
             with self._lock:
                 if queue and queue[0] is head:
                     queue.popleft()
@@ -205,6 +235,14 @@ class KafkaProducerFace:
             self._producer.topics.ask(topic, self._news.set)
             return None
         return list(states)
+
+    def has_leader(self, topic: str, partition: int | None) -> bool:
+        states = self._producer.topics.partitions(topic)
+        if states is None:
+            self._producer.topics.ask(topic, self._news.set)
+            return False
+        state = None if partition is None else states.get(partition)
+        return state is None or state.leader != -1
 
     def learn(self, topics: Collection[str]) -> None:
         self._producer.topics.learn(topics)
@@ -242,6 +280,12 @@ class KafkaProducerFace:
 
     def unwrap(self) -> BatchingProducer:
         return self._producer
+
+
+def _no_such_topic(topic: str) -> SendFailed:
+    return SendFailed(
+        f"topic {topic!r} does not exist, and the broker does not create it", topic_missing=True
+    )
 
 
 def _end(future: Future[RecordMetadata], metadata: RecordMetadata) -> None:
