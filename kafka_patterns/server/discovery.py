@@ -51,6 +51,8 @@ class Discovery:
         self._create_topics(retry_topics)
         existing, missing = find_topics(self._admin, self._routes.topics, _PATIENCE_SECONDS, wait)
         self._assignments.existed(existing)
+        # They belong to this group alone, whenever they were made.
+        self._assignments.existed(dict.fromkeys(self._routes.retry_topics, ()))
         if missing:
             logger.warning(
                 "these topics do not exist and the broker does not create them: %s; they are "

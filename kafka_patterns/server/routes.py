@@ -166,6 +166,11 @@ class Routes:
         return [reply_topic(route.topic) for route in self._routes.values() if route.message]
 
     @property
+    def retry_topics(self) -> Collection[str]:
+        """Those of them that hold later tries."""
+        return [topic for topic, route in self._routes.items() if route.retry_level]
+
+    @property
     def has_expressions(self) -> bool:
         """Whether topics must be looked for."""
         return bool(self._by_regex)
