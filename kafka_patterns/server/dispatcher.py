@@ -80,21 +80,36 @@ class Dispatcher:
         self._recovery.begin(item)
         handler = item.route.message
         address = read_address(item.record)
-        if handler is None or address is None:
-            outcome = self._run_events(item, item.route.events if handler is None else [handler])
-            if address is None or not isinstance(outcome, Finished):
-                return outcome
-        if handler is not None and handler in item.letters:
+        if handler is None:
+            return self._answer_after_events(item, self._run_events(item, item.route.events))
+        if address is None:
+            return self._run_events(item, [handler])
+        if handler in item.letters:
             return self._recovery.bury(item, handler)  # it was answered before
-        if handler is not None and self._is_expired(item):
+        if self._is_expired(item):
             self._replier.counters.add("requests_expired")
             item.given_up = True
             return FINISHED
-        replies = self._replies(item, handler, address)
-        if handler is None:
-            replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
+        return self._run_request(item, handler, self._replies(item, handler, address))
+
+    def _answer_after_events(self, item: WorkItem, outcome: Outcome) -> Outcome:
+        """Whenever event handlers are through with a request, its caller need not wait any more."""
+        if isinstance(outcome, Deferred):
+            return outcome.then(lambda settled: self._answer_after_events(item, settled))
+        if isinstance(outcome, Finished) and self.answer_without_handler(item):
             return Finished(reply_under_way=True)
-        return self._run_request(item, handler, replies)
+        return outcome
+
+    def answer_without_handler(self, item: WorkItem) -> bool:
+        """Answer what event handlers are through with, if it is a request.
+
+        :returns: whether a reply is under way, whose end will be told.
+        """
+        address = read_address(item.record)
+        if address is None or item.route.retry_level:  # that was answered when it went there
+            return False
+        self._replies(item, None, address).error(headers.NO_MESSAGE_HANDLER, is_last=False)
+        return True
 
     def _replies(
         self, item: WorkItem, handler: Handler | None, address: ReplyAddress

@@ -245,7 +245,8 @@ class Processor:
         self._counters.add("handled", finished)
         for item in items[:finished]:
             self._watch.succeed(item)
-            self._books.release(item)
+            if not self._dispatcher.answer_without_handler(item):
+                self._books.release(item)
         if isinstance(rest, Finished):
             self._lanes.done(items[0], finished)
             return
