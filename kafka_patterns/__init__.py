@@ -81,6 +81,7 @@ from kafka_patterns.options import KafkaOptions
 from kafka_patterns.replaying import inspect_dead_letters, replay
 from kafka_patterns.serialization.base import Deserializer, Serializer
 from kafka_patterns.serialization.json import JsonDeserializer, JsonSerializer
+from kafka_patterns.serialization.typed import make_converter
 from kafka_patterns.server.context import KafkaContext
 from kafka_patterns.server.deferral import Acknowledgement
 from kafka_patterns.server.health import ServerHealth
@@ -173,6 +174,7 @@ __all__ = [
     "fixed",
     "idempotent",
     "inspect_dead_letters",
+    "make_converter",
     "message_pattern",
     "replay",
     "use_filters",

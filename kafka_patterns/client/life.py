@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cattrs import Converter
+
 from kafka_patterns.client.connection import Connection
 from kafka_patterns.client.correlation_ids import CorrelationIds, Origin
 from kafka_patterns.client.counts import RequestCounts
@@ -68,9 +70,16 @@ class ClientLife(Life):
         pattern: Any,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
+        converter: Converter | None = None,
     ) -> None:
-        """Give *pattern* a serializer for requests and events, a deserializer for replies."""
-        self._serialization.use(self._writer.topic(pattern), serializer, deserializer)
+        """Give *pattern* a serializer for requests and events, a deserializer for replies.
+
+        :param converter: a cattrs converter that makes what ``returns=`` asks for of replies, and
+            where no serializer is given plain data of payloads.
+        :raises ConfigurationError: if an object lacks the method, or it is asynchronous.
+        """
+        topic = self._writer.topic(pattern)
+        self._serialization.use(topic, serializer, deserializer, converter)
 
     # Lifecycle
 

@@ -88,9 +88,11 @@ class ClientKafkaProxy(RequestClient):
             ended within ``reply.max_pending_wait_ms`` or *timeout*; it was not sent.
         :raises ReplyPayloadError: if the reply is not valid for *returns*.
         :raises PayloadError: if *data* cannot be written.
+        :raises ConfigurationError: if nothing can be read as *returns*; nothing was sent.
         """
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
+        reader = ReplyReader(self._serialization, topic, returns)
         request = self._request(topic, data, timeout, ReplySlot, idempotency_key)
         slot, seconds = request.slot, request.patience.seconds
         try:
@@ -101,7 +103,7 @@ class ClientKafkaProxy(RequestClient):
             raise slot.error
         if slot.reply is None:
             raise _timed_out(topic, seconds)
-        return ReplyReader(self._serialization, topic, returns).read(slot.reply)
+        return reader.read(slot.reply)
 
     def send_future(
         self,
@@ -166,11 +168,12 @@ class ClientKafkaProxy(RequestClient):
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
         total = timeout if total_timeout is None else total_timeout
+        reader = ReplyReader(self._serialization, topic, returns)
         request = self._request(topic, data, total, self._stream_slot, idempotency_key)
         bounded = total_timeout is not None or request.patience.inherited
         return ReplyStream(
             request.slot,
-            ReplyReader(self._serialization, topic, returns),
+            reader,
             topic,
             request.end,
             item_timeout=timeout,
@@ -215,9 +218,9 @@ class ClientKafkaProxy(RequestClient):
             refuse_async(until, "until")
         topic = self._writer.topic(pattern)
         timeout = self._default_timeout(timeout)
+        reader = ReplyReader(self._serialization, topic, returns)
         request = self._request(topic, data, timeout, self._gather_slot, idempotency_key)
         ends = time.monotonic() + request.patience.seconds
-        reader = ReplyReader(self._serialization, topic, returns)
         outcome = Outcome.FAILED
         try:
             gathered = gather_replies(

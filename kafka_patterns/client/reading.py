@@ -18,12 +18,15 @@ __all__ = ["ReplyFuture", "ReplyReader", "ReplyStream", "outcome_of"]
 
 
 class ReplyReader:
-    """Reads the replies to one request as ``returns=`` asks; in the caller's thread."""
+    """Reads the replies to one request as ``returns=`` asks; in the caller's thread.
+
+    :raises ConfigurationError: if nothing can be read as *returns*.
+    """
 
     def __init__(self, serialization: Serialization, topic: str, returns: Any) -> None:
         self._serialization = serialization
         self._topic = topic
-        self._returns = returns
+        self._read_body = serialization.reader(returns, pattern=topic)
 
     def read(self, reply: Reply) -> Any:
         """The value of *reply*.
@@ -34,7 +37,8 @@ class ReplyReader:
         if reply.error is not None:
             raise RpcException(reply.error)
         try:
-            return self._serialization.read(reply.record, self._returns, pattern=self._topic)
+            parsed = self._serialization.decode(reply.record, pattern=self._topic)
+            return self._read_body(reply.record.value, parsed)
         except PayloadError as error:
             raise ReplyPayloadError(
                 f"the reply to {self._topic!r} does not fit: {error}"

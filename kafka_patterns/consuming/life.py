@@ -35,7 +35,9 @@ class Life(ABC):
     def __init__(self, options: Mapping[str, Any] | KafkaOptions | None = None) -> None:
         self.options = KafkaOptions.of(options)
         self._name = f"kafka-patterns-{self.client_id}"
-        self._serialization = Serialization(self.options.serializer, self.options.deserializer)
+        self._serialization = Serialization(
+            self.options.serializer, self.options.deserializer, self.options.converter
+        )
         self._begin()
         self._status = StatusStream(self._submit)
         begin_anew_after_fork(self)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+from cattrs import Converter
 
 from kafka_patterns.options.client import ClientOptions, RetryOptions
 from kafka_patterns.options.consumer import ConsumerOptions, SubscribeOptions
@@ -45,6 +46,9 @@ class KafkaOptions:
         `-server`; may be empty.
     :param serializer: a live object that writes payloads; `None` for JSON by NestJS's rules.
     :param deserializer: a live object that reads payloads; `None` for JSON by NestJS's rules.
+    :param converter: a live cattrs converter, as `make_converter()` gives, that makes what handlers
+        and `returns=` are annotated with of what was read, and without `serializer` plain data of
+        what is written; `None` for one without hooks of yours.
     """
 
     client: ClientOptions = _section(ClientOptions, "client")
@@ -63,6 +67,9 @@ class KafkaOptions:
     )
     deserializer: Any = option(
         None, live("an object with a deserialize() method", "deserialize"), maps_to="payloads"
+    )
+    converter: Converter | None = option(
+        None, live("a cattrs converter", "get_structure_hook"), maps_to="payloads"
     )
 
     @classmethod

@@ -60,11 +60,18 @@ def _converter() -> cattrs.Converter:
 def _section_hook(
     section_class: type, converter: cattrs.Converter
 ) -> Callable[[Mapping[str, Any], Any], Any]:
-    overrides: dict[str, Any] = {
-        name: override(struct_hook=_option_hook(option, converter))
-        for name, option in options_of(section_class).items()
+    hooks = {
+        name: _option_hook(option, converter) for name, option in options_of(section_class).items()
     }
+    # cattrs calls an argument of its own like this option, which so has its hook by its type.
+    if "converter" in hooks:
+        converter.register_structure_hook_func(_is_converter, hooks.pop("converter"))
+    overrides: dict[str, Any] = {name: override(struct_hook=hook) for name, hook in hooks.items()}
     return make_dict_structure_fn(section_class, converter, **overrides)
+
+
+def _is_converter(kind: Any) -> bool:
+    return bool(kind == cattrs.Converter | None)
 
 
 def _option_hook(option: Option, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:

@@ -94,6 +94,8 @@ def _is_named_tuple(kind: Any) -> bool:
 
 
 def _require_array(value: Any, annotation: Any) -> None:
+    if isinstance(value, (set, frozenset, deque)) and isinstance(value, origin_of(annotation)):
+        return  # JSON has none, but other formats do
     if not isinstance(value, (list, tuple)):
         raise MismatchError(f"an array for {type_text(annotation)}", value)
 
@@ -190,14 +192,21 @@ def _structure_key(name: Any, kind: Any, hook: Hook) -> Any:
 
 
 def _fields_hook(annotation: Any, converter: Converter) -> Hook:
-    return object_only(converter.gen_structure_attrs_fromdict(annotation))
+    return object_only(
+        converter.gen_structure_attrs_fromdict(annotation), instances_of=origin_of(annotation)
+    )
 
 
-def object_only(hook: Hook) -> Hook:
-    """Return *hook*, refusing what is no object."""
+def object_only(hook: Hook, *, instances_of: type | tuple[type, ...] = ()) -> Hook:
+    """Return *hook*, refusing what is no object.
+
+    :param instances_of: what a deserializer may have made already, and passes as it is.
+    """
 
     @wraps(hook)  # cattrs keeps the renamed fields as an attribute of the function
     def structure_object(value: Any, kind: Any) -> Any:
+        if isinstance(value, instances_of):
+            return value
         if not isinstance(value, Mapping):
             raise MismatchError(f"an object for {type_text(kind)}", value)
         return hook(value, kind)

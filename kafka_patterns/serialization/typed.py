@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -11,18 +12,25 @@ from functools import lru_cache
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 from uuid import UUID
 
-from cattrs import Converter, transform_error
+from cattrs import Converter, StructureHandlerNotFoundError, transform_error
 
 from kafka_patterns.errors import ConfigurationError, PayloadError
 from kafka_patterns.serialization.collection_hooks import register_collections, structure_text
 from kafka_patterns.serialization.json_forms import has_fields
 from kafka_patterns.serialization.json_writer import default_writer
-from kafka_patterns.serialization.strict_hooks import Hook, register_scalars, type_text
+from kafka_patterns.serialization.strict_hooks import (
+    Hook,
+    MismatchError,
+    origin_of,
+    register_scalars,
+    type_text,
+)
 from kafka_patterns.serialization.typed_dict_hooks import register_typed_dicts
 from kafka_patterns.serialization.union_hooks import register_unions
 
 __all__ = [
     "BodyReader",
+    "as_parsed",
     "body_reader",
     "check_annotation",
     "make_converter",
@@ -35,6 +43,8 @@ BodyReader = Callable[[bytes | None, Any], Any]
 """Given the raw body of a record and what the deserializer made of it, returns the payload."""
 
 _MAX_PROBLEMS = 5
+_JSON_VALUES: tuple[Any, ...] = (None, True, 1, 1.5, "", b"", [], {})
+_COLLECTIONS = (list, tuple, dict, set, frozenset, deque)
 _TYPES_WITH_FORM = (
     Enum,
     date,
@@ -72,6 +82,24 @@ def make_converter(**settings: Any) -> Converter:
 @lru_cache(maxsize=1)
 def _default_converter() -> Converter:
     return make_converter()
+
+
+@lru_cache(maxsize=1)
+def _converter_of_objects() -> Converter:
+    """For deserializers that make objects: a class without a hook takes its own instances."""
+    return make_converter(structure_fallback_factory=_instance_hook)
+
+
+def _instance_hook(cls: Any) -> Hook:
+    if not isinstance(cls, type):
+        raise StructureHandlerNotFoundError(f"Unsupported type: {cls!r}", cls)
+
+    def structure_instance(value: Any, kind: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        raise MismatchError(type_text(kind), value)
+
+    return structure_instance
 
 
 def _has_form(cls: Any) -> bool:
@@ -117,13 +145,20 @@ def structure(value: Any, annotation: Any, *, converter: Converter | None = None
         _refuse(error, annotation)
 
 
-def check_annotation(annotation: Any, *, converter: Converter | None = None) -> None:
+def check_annotation(
+    annotation: Any, *, converter: Converter | None = None, gives_objects: bool = False
+) -> None:
     """Check that payloads can be read as *annotation*, before the first one arrives.
 
+    :param gives_objects: whether the deserializer may make objects: then its own instances are
+        enough for a class that the converter cannot make.
     :raises ConfigurationError: if not, with the reason.
     """
-    if not _takes_parsed(annotation):
-        _hook(annotation, converter)
+    annotation = _bare(annotation)
+    if _takes_parsed(annotation) or _raw_kind(annotation) is not None:
+        return
+    if not (gives_objects and _own_class(annotation)):
+        _hook(annotation, _chosen(converter, gives_objects=gives_objects))
 
 
 def structure_body(
@@ -150,17 +185,34 @@ def structure_body(
     return body_reader(annotation, converter=converter)(record_value, parsed)
 
 
-def body_reader(annotation: Any, *, converter: Converter | None = None) -> BodyReader:
-    """Return :func:`structure_body` for one *annotation*, which is looked at once."""
+def body_reader(
+    annotation: Any, *, converter: Converter | None = None, gives_objects: bool = False
+) -> BodyReader:
+    """Return :func:`structure_body` for one *annotation*, which is looked at once.
+
+    An instance of the annotated class is taken as it is.
+
+    :param gives_objects: as for :func:`check_annotation`.
+    """
     annotation = _bare(annotation)
     if _takes_parsed(annotation):
-        return _as_parsed
+        return as_parsed
     raw_kind = _raw_kind(annotation)
     if raw_kind is not None:
         return lambda record_value, _: _raw_body(record_value, raw_kind, annotation)
 
+    own_class = _own_class(annotation)
+    chosen = _chosen(converter, gives_objects=gives_objects)
+
     def read(_: bytes | None, parsed: Any) -> Any:
-        hook = _hook(annotation, converter)
+        if own_class is not None and isinstance(parsed, own_class):
+            return parsed
+        try:
+            hook = _hook(annotation, chosen)
+        except ConfigurationError as error:
+            if gives_objects:  # else it was refused before
+                raise PayloadError(f"{error}; got {type(parsed).__qualname__}") from error
+            raise
         try:
             if isinstance(parsed, str):
                 return structure_text(parsed, annotation, hook)
@@ -171,7 +223,8 @@ def body_reader(annotation: Any, *, converter: Converter | None = None) -> BodyR
     return read
 
 
-def _as_parsed(_: bytes | None, parsed: Any) -> Any:
+def as_parsed(_: bytes | None, parsed: Any) -> Any:
+    """The body as the deserializer read it."""
     return parsed
 
 
@@ -182,6 +235,22 @@ def _bare(annotation: Any) -> Any:
         else:
             annotation = annotation.__supertype__
     return annotation
+
+
+def _chosen(converter: Converter | None, *, gives_objects: bool) -> Converter | None:
+    return _converter_of_objects() if converter is None and gives_objects else converter
+
+
+def _own_class(annotation: Any) -> type | None:
+    """The annotated class, if nothing that JSON gives is an instance of it."""
+    cls = origin_of(annotation)
+    if not isinstance(cls, type) or issubclass(cls, _COLLECTIONS):
+        return None
+    try:
+        is_of_json = any(isinstance(value, cls) for value in _JSON_VALUES)
+    except TypeError:  # a protocol that cannot be asked
+        return None
+    return None if is_of_json else cls
 
 
 def _takes_parsed(annotation: Any) -> bool:
@@ -220,7 +289,7 @@ def _hook(annotation: Any, converter: Converter | None) -> Hook:
     except Exception as error:
         raise ConfigurationError(
             f"no payload can be read as {type_text(annotation)}: {str(error).rstrip('.')}. Use "
-            "plain types, attrs classes or dataclasses, or a converter with a hook for it"
+            "plain types, attrs classes or dataclasses, or give converter= one with a hook for it"
         ) from error
 
 

@@ -95,9 +95,12 @@ def _is_class_with_fields(kind: Any) -> bool:
 
 def _either_class_hook(classes: tuple[Any, ...], converter: Converter) -> Hook:
     choose = create_default_dis_func(converter, *classes)
+    instances = tuple(map(origin_of, classes))
     expected = " or ".join(map(type_text, classes))
 
     def structure_either(value: Any, _: Any) -> Any:
+        if isinstance(value, instances):
+            return value
         try:
             cls: Any = choose(value)
         except (KeyError, TypeError, ValueError):

@@ -13,7 +13,8 @@ import attrs
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.filters import ExceptionFilter, filters_of
 from kafka_patterns.failures.idempotency import is_idempotent
-from kafka_patterns.serialization.typed import BodyReader, body_reader
+from kafka_patterns.serialization.registry import Serialization
+from kafka_patterns.serialization.typed import BodyReader
 from kafka_patterns.server.binding import Binding, bind, name_of
 from kafka_patterns.server.marks import HandlerMark, marks_of
 from kafka_patterns.synchronous import refuse_async
@@ -55,11 +56,17 @@ class Handler:
         return name_of(self.function)
 
 
-def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = None) -> Handler:
+def make_handler(
+    mark: HandlerMark,
+    function: Callable[..., Any],
+    owner: Any = None,
+    serialization: Serialization | None = None,
+) -> Handler:
     """Bind *function*.
 
-    :raises ConfigurationError: if its signature fits no handler, it is asynchronous, or one for
-        batches is idempotent.
+    :param serialization: the server's, which will read the payloads; the default one, if not given.
+    :raises ConfigurationError: if its signature fits no handler, no payload can be read as its
+        annotation, it is asynchronous, or one for batches is idempotent.
     """
     refuse_async(function, "handler")
     binding = bind(function)
@@ -71,7 +78,16 @@ def make_handler(mark: HandlerMark, function: Callable[..., Any], owner: Any = N
                 f"batch handler {name_of(function)}: @idempotent keeps one reply for one message; "
                 "leave it or batch= out"
             )
-    return Handler(mark, function, binding, body_reader(annotation), owner)
+    try:
+        read_body = (serialization or Serialization(None, None)).reader(
+            annotation,
+            pattern=mark.pattern,
+            deserializer=mark.deserializer,
+            converter=mark.converter,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"handler {name_of(function)}: {error}") from error
+    return Handler(mark, function, binding, read_body, owner)
 
 
 def _element(annotation: Any, name: str) -> Any:
@@ -88,8 +104,12 @@ def _element(annotation: Any, name: str) -> Any:
     )
 
 
-def handlers_of_controller(controller: Any) -> Iterator[Handler]:
+def handlers_of_controller(
+    controller: Any, serialization: Serialization | None = None
+) -> Iterator[Handler]:
     """The handlers among the methods of *controller*, an instance of any class.
+
+    :param serialization: as for :func:`make_handler`.
 
     :raises ConfigurationError: if it is a class, or none of its methods is marked.
     """
@@ -106,7 +126,7 @@ def handlers_of_controller(controller: Any) -> Iterator[Handler]:
         method = getattr(controller, name)
         for mark in marks_of(method):
             found = True
-            yield make_handler(mark, method, controller)
+            yield make_handler(mark, method, controller, serialization)
     if not found:
         raise ConfigurationError(
             f"no method of {type(controller).__name__} is marked with @message_pattern or "
@@ -121,8 +141,12 @@ def _names_in_order(cls: type) -> list[str]:
     return list(names)
 
 
-def handlers_of_module(module: ModuleType) -> Iterator[Handler]:
+def handlers_of_module(
+    module: ModuleType, serialization: Serialization | None = None
+) -> Iterator[Handler]:
     """The marked functions that *module* defines, in their order.
+
+    :param serialization: as for :func:`make_handler`.
 
     :raises ConfigurationError: if there is none.
     """
@@ -132,7 +156,7 @@ def handlers_of_module(module: ModuleType) -> Iterator[Handler]:
         if getattr(function, "__module__", None) == module.__name__:
             for mark in marks_of(function):
                 found = True
-                yield make_handler(mark, function)
+                yield make_handler(mark, function, serialization=serialization)
     if not found:
         raise ConfigurationError(
             f"no function of module {module.__name__} is marked with @message_pattern or "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import attrs
+from cattrs import Converter
 
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.dead_letter import DeadLetter
@@ -15,6 +16,7 @@ from kafka_patterns.failures.policy import Retry
 from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
+from kafka_patterns.serialization.registry import check_converter
 from kafka_patterns.synchronous import refuse_async
 
 __all__ = [
@@ -73,6 +75,7 @@ class HandlerMark:
     ordering: Ordering | None = None
     serializer: Serializer | None = None
     deserializer: Deserializer | None = None
+    converter: Converter | None = None
     max_concurrency: int | None = None
     regex: re.Pattern[str] | None = None
     batch: Batch | None = None
@@ -89,6 +92,7 @@ def message_pattern(
     dead_letter: DeadLetter | None = None,
     serializer: Serializer | None = None,
     deserializer: Deserializer | None = None,
+    converter: Converter | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as the handler of requests on *pattern*: what it returns is the reply.
 
@@ -105,6 +109,8 @@ def message_pattern(
         if the error is an ``RpcException``, which is an answer.
     :param serializer: writes the replies, instead of the server's.
     :param deserializer: reads the payloads, instead of the server's.
+    :param converter: the cattrs converter for payloads that are annotated, instead of the
+        server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name, or the function is
         asynchronous.
     """
@@ -114,6 +120,7 @@ def message_pattern(
         ordering=ordering,
         serializer=serializer,
         deserializer=deserializer,
+        converter=converter,
         max_concurrency=max_concurrency,
         retry=retry,
         dead_letter=dead_letter,
@@ -130,6 +137,7 @@ def event_pattern(
     retry: Retry | RetryTopics | None = None,
     dead_letter: DeadLetter | None = None,
     deserializer: Deserializer | None = None,
+    converter: Converter | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a handler of events on *pattern*; what it returns is dropped.
 
@@ -147,6 +155,8 @@ def event_pattern(
     :param dead_letter: where an event goes that is not tried again, unreadable ones included;
         without it such an event is logged and dropped, unreadable ones held.
     :param deserializer: reads the payloads, instead of the server's.
+    :param converter: the cattrs converter for payloads that are annotated, instead of the
+        server's.
     :raises ConfigurationError: if *pattern* makes no legal topic name, or the function is
         asynchronous.
     """
@@ -159,6 +169,7 @@ def event_pattern(
         HandlerKind.EVENT,
         ordering=ordering,
         deserializer=deserializer,
+        converter=converter,
         max_concurrency=max_concurrency,
         batch=batch,
         retry=retry,
@@ -204,6 +215,8 @@ def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Functio
 
 
 def _check(mark: HandlerMark) -> None:
+    if mark.converter is not None:
+        check_converter(mark.converter)
     if mark.ordering not in _ORDERINGS:
         raise ConfigurationError(
             f"ordering {mark.ordering!r} is not one of 'partition', 'key' and 'unordered'"

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from cattrs import Converter
+
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.dead_letter import DeadLetter
 from kafka_patterns.failures.filters import ExceptionFilter, check_filters
@@ -48,6 +50,7 @@ class ServerKafka(ServerLife):
         dead_letter: DeadLetter | None = None,
         serializer: Serializer | None = None,
         deserializer: Deserializer | None = None,
+        converter: Converter | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for requests on *pattern*: what it returns is the reply.
 
@@ -62,6 +65,7 @@ class ServerKafka(ServerLife):
                 dead_letter=dead_letter,
                 serializer=serializer,
                 deserializer=deserializer,
+                converter=converter,
             )
         )
 
@@ -75,6 +79,7 @@ class ServerKafka(ServerLife):
         retry: Retry | RetryTopics | None = None,
         dead_letter: DeadLetter | None = None,
         deserializer: Deserializer | None = None,
+        converter: Converter | None = None,
     ) -> Callable[[Function], Function]:
         """Register a function for events on *pattern*.
 
@@ -89,6 +94,7 @@ class ServerKafka(ServerLife):
                 retry=retry,
                 dead_letter=dead_letter,
                 deserializer=deserializer,
+                converter=converter,
             )
         )
 
@@ -97,7 +103,7 @@ class ServerKafka(ServerLife):
             before = len(marks_of(function))
             mark(function)
             for new in marks_of(function)[before:]:
-                self._add(make_handler(new, function))
+                self._add(make_handler(new, function, serialization=self._serialization))
             return function
 
         return register
@@ -107,7 +113,7 @@ class ServerKafka(ServerLife):
 
         :raises ConfigurationError: if none is marked, or two handlers cannot stand together.
         """
-        for handler in handlers_of_controller(controller):
+        for handler in handlers_of_controller(controller, self._serialization):
             self._add(handler)
 
     def include(self, module: ModuleType) -> None:
@@ -115,7 +121,7 @@ class ServerKafka(ServerLife):
 
         :raises ConfigurationError: if there is none, or two handlers cannot stand together.
         """
-        for handler in handlers_of_module(module):
+        for handler in handlers_of_module(module, self._serialization):
             self._add(handler)
 
     def use_global_filters(self, *filters: ExceptionFilter) -> None:
@@ -138,7 +144,7 @@ class ServerKafka(ServerLife):
         self._refuse_while_running("registering a handler")
         self._routes.add(handler)
         mark = handler.mark
-        self._serialization.use(mark.pattern, mark.serializer, mark.deserializer)
+        self._serialization.use(mark.pattern, mark.serializer, mark.deserializer, mark.converter)
 
     def _refuse_while_running(self, what: str) -> None:
         if self._engine is not None:

@@ -15,6 +15,7 @@ from kafka_patterns import (
     Record,
     ReplyPayloadError,
     RpcException,
+    make_converter,
 )
 from tests.integration.peers import PATIENCE, Peers, collect_events
 from tests.integration.wire import Wire
@@ -61,6 +62,32 @@ def test_serializers_of_the_options_write_and_read_on_both_sides(peers: Peers, w
     (reply,) = wire.records(f"{pattern}.reply")
     assert reply.value == zlib.compress(b"echo of hero")
     assert reply.header_names[0] == "format"
+
+
+class Money:
+    """What only a converter of the user's own can read."""
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
+def test_converters_make_the_objects_of_both_sides(peers: Peers, wire: Wire):
+    pattern = peers.topic(replies=1)
+    converter = make_converter()
+    converter.register_structure_hook(Money, lambda value, _: Money(value["amount"]))
+    converter.register_unstructure_hook(Money, lambda money: {"amount": money.amount})
+    server = peers.server(converter=converter)
+
+    @server.message_pattern(pattern)
+    def double(money: Money) -> Money:
+        return Money(2 * money.amount)
+
+    with server, peers.client(pattern) as client:
+        client.use_serializers(pattern, converter=converter)
+        reply = client.send(pattern, Money(3), timeout=PATIENCE, returns=Money)
+
+    assert reply.amount == 6
+    assert [record.value for record in wire.records(pattern)] == [b'{"amount":3}']
 
 
 def test_serializers_of_one_pattern_leave_the_others_alone(peers: Peers, wire: Wire):

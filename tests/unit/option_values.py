@@ -12,13 +12,19 @@ from kafka_patterns.options.fields import Option, walk
 
 
 class LiveObject:
-    """Serializer, deserializer and token provider in one."""
+    """Serializer, deserializer, converter and token provider in one."""
 
     def serialize(self, payload: object) -> object:
         return payload
 
     def deserialize(self, record: object) -> object:
         return record
+
+    def get_structure_hook(self, annotation: object) -> object:
+        return annotation
+
+    def unstructure(self, value: object) -> object:
+        return value
 
     def token(self) -> str:
         return "a token"
@@ -104,6 +110,7 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "postfix_id": ("", {}),
     "serializer": (LIVE, {}),
     "deserializer": (LIVE, {}),
+    "converter": (LIVE, {}),
 }
 OPTIONS: dict[str, Option] = dict(walk(KafkaOptions))
 SECTIONS = frozenset(path for path, option in OPTIONS.items() if option.kind.nested)
