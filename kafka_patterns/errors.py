@@ -14,6 +14,7 @@
     │   │   ├── AuthenticationFailed             the brokers do not let this user in
     │   │   └── TlsHandshakeFailed               certificates or ports that do not fit
     │   ├── GroupError                           the consumer group refused this member
+    │   ├── NotAuthorized                        a right on a topic is missing
     │   ├── ReplyTopicError                      a reply topic is missing or has too few partitions
     │   └── CommitFailed                         an offset was not committed
     ├── RequestError
@@ -31,7 +32,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "KafkaPatternsError",
     "KafkaRetriableException",
     "NoReplyPartition",
+    "NotAuthorized",
     "NotConnected",
     "NotSubscribedToReply",
     "PartitionLost",
@@ -156,12 +158,24 @@ class GroupError(TransportError):
     """The consumer group refused this member: another protocol, fenced, not authorized."""
 
 
+class NotAuthorized(TransportError):
+    """The brokers do not let this user do something with a topic; names the right it lacks."""
+
+
 class ReplyTopicError(TransportError):
     """A reply topic is missing or has too few partitions; tells the command that mends it."""
 
 
 class CommitFailed(TransportError):
-    """An offset was not committed; the messages may be delivered again."""
+    """An offset was not committed; the messages may be delivered again.
+
+    :param forbidden: the topics for which the right to commit is missing, if that is the reason;
+        what was to be committed of others is.
+    """
+
+    def __init__(self, message: str, *, forbidden: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.forbidden = frozenset(forbidden)
 
 
 class RequestError(KafkaPatternsError):
@@ -180,7 +194,7 @@ class SendFailed(RequestError):
     :param retriable: whether sending it again may help; not if the broker refuses it for
         what it is.
     :param too_large: whether it was refused for its size.
-    :param topic_missing: whether the cluster says that its topic does not exist.
+    :param forbidden: whether the right to write it is missing.
     :param results: for a batch, one entry per message in the order given: the
         acknowledged position, or the error of that message.
     """
@@ -192,14 +206,14 @@ class SendFailed(RequestError):
         outcome_unknown: bool = False,
         retriable: bool = False,
         too_large: bool = False,
-        topic_missing: bool = False,
+        forbidden: bool = False,
         results: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
         self.outcome_unknown = outcome_unknown
         self.retriable = retriable
         self.too_large = too_large
-        self.topic_missing = topic_missing
+        self.forbidden = forbidden
         self.results = list(results)
 
 

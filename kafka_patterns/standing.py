@@ -11,16 +11,20 @@ __all__ = ["Standing"]
 class Standing:
     """A partition at which something stands while all others go on.
 
-    :param offset: of the record that is tried again, or from which on nothing can be read.
+    :param offset: of the record that is tried again, or from which on nothing can be read; ``None``
+        if where to begin is not known.
     :param since: when it came to stand, in seconds since 1970.
     :param reason: why.
+    :param is_forbidden: whether a right is missing, which the reason names.
     """
 
     topic: str
     partition: int
-    offset: int
+    offset: int | None
     since: float
     reason: str
+    is_forbidden: bool = False
 
     def __str__(self) -> str:
-        return f"{self.topic}[{self.partition}] offset {self.offset}: {self.reason}"
+        at = "" if self.offset is None else f" offset {self.offset}"
+        return f"{self.topic}[{self.partition}]{at}: {self.reason}"

@@ -77,6 +77,7 @@ class Connection:
         :param reply_topics: each with the topic of its requests.
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
         :raises GroupError: if the group does not accept this client.
+        :raises NotAuthorized: if the right to read a reply topic is missing.
         :raises ReplyTopicError: in direct mode, if a reply topic does not exist.
         :raises TransportError: if the group did not settle in time.
         """

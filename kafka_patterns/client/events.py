@@ -111,6 +111,7 @@ class EventClient(ClientLife):
                 f"{len(failed)} of {len(results)} messages for topic {topic!r} were not taken; "
                 f"the first: {failed[0]}",
                 outcome_unknown=any(error.outcome_unknown for error in failed),
+                forbidden=all(error.forbidden for error in failed),
                 results=results,
             )
         return [result for result in results if isinstance(result, RecordMetadata)]

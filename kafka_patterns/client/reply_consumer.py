@@ -19,7 +19,7 @@ from kafka_patterns.client.reply_topics import why_unfit
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.outage import Outage
-from kafka_patterns.consuming.topics import find_topics
+from kafka_patterns.consuming.topics import check_right, find_topics
 from kafka_patterns.errors import (
     ClientClosed,
     GroupError,
@@ -29,6 +29,8 @@ from kafka_patterns.errors import (
 )
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
+from kafka_patterns.rights import READ
+from kafka_patterns.standing import Standing
 from kafka_patterns.status import KafkaStatus
 from kafka_patterns.transport.base import LATEST, Admin, Transport
 from kafka_patterns.transport.group import Assignment, CoordinatorSilent, Member
@@ -96,6 +98,7 @@ class ReplyConsumer:
         topic alone are refused.
 
         :raises GroupError: if the group does not accept this client.
+        :raises NotAuthorized: if the right to read a reply topic is missing.
         :raises ReplyTopicError: in direct mode, if a topic does not exist.
         :raises TransportError: if the group did not settle in time.
         """
@@ -111,6 +114,7 @@ class ReplyConsumer:
                 raise ClientClosed("the client was closed meanwhile")
 
     def _subscribe(self, new: Collection[str]) -> None:
+        check_right(self._admin, new, READ)
         _, missing = find_topics(self._admin, new, _TOPIC_PATIENCE_SECONDS, self._closing.wait)
         if missing:
             logger.warning(
@@ -253,6 +257,9 @@ class ReplyConsumer:
     def stop_reading(self, partition: TopicPartition) -> None:
         assert self.fetcher is not None
         self.fetcher.unassign(partition)
+
+    def standing(self) -> Collection[Standing]:
+        return () if self.fetcher is None else self.fetcher.standing()
 
     # MembershipOwner
 

@@ -18,6 +18,7 @@ from kafka_patterns.client.reply_topics import topic_command
 from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
+from kafka_patterns.standing import Standing
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
 
@@ -38,6 +39,10 @@ class PartitionReader(Protocol):
 
     def stop_reading(self, partition: TopicPartition) -> None:
         """Read *partition* no longer."""
+        ...
+
+    def standing(self) -> Collection[Standing]:
+        """The partitions that cannot be read now."""
         ...
 
 
@@ -96,7 +101,8 @@ class ReplyPartitions:
         """Let a request wait on the named partition of *topic*, in one step with the choice.
 
         :raises NotSubscribedToReply: if ``subscribe_to_response_of`` is missing.
-        :raises NoReplyPartition: if this instance holds no partition of *topic*.
+        :raises NoReplyPartition: if this instance holds no partition of *topic*, or may not read
+            the one that it holds.
         :raises TooManyPendingRequests: if ``reply.max_pending`` is reached.
         :raises ClientClosed: after :meth:`forget`.
         """
@@ -104,6 +110,9 @@ class ReplyPartitions:
             partition = self._named.get(topic)
             if partition is None:
                 raise self._why_none(topic)
+            for standing in self._reader.standing():
+                if standing.is_forbidden and standing.topic == topic:
+                    raise NoReplyPartition(f"replies cannot be read: {standing.reason}")
             slot = make_slot(TopicPartition(topic, partition))
             self._pending.add(correlation_id, slot)
             return slot

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from kafka_patterns.errors import CommitFailed
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.server.ledger import AssignedPartition, Ledger
 from kafka_patterns.transport.group import Member
@@ -57,9 +58,8 @@ class Committer:
 
         def done(error: Exception | None) -> None:
             self._under_way_since = None
-            if error is None:
-                self._note(moved)
-            else:
+            self._note(moved, error)
+            if error is not None:
                 logger.warning("group %s: a commit failed, trying again: %s", self._group, error)
 
         member.commit(_by_partition(moved), done)
@@ -71,8 +71,12 @@ class Committer:
         """
         moved = self._ledger.committable()
         if moved:
-            member.commit_now(_by_partition(moved), timeout)
-            self._note(moved)
+            try:
+                member.commit_now(_by_partition(moved), timeout)
+            except CommitFailed as error:
+                self._note(moved, error)
+                raise
+            self._note(moved, None)
 
     @property
     def _interval_now(self) -> float:
@@ -81,9 +85,15 @@ class Committer:
             return min(_RETRY_SECONDS, self._interval)
         return self._interval
 
-    def _note(self, moved: dict[AssignedPartition, OffsetAndMetadata]) -> None:
-        if self._ledger.committed(moved):
-            self._wake()
+    def _note(
+        self, moved: Mapping[AssignedPartition, OffsetAndMetadata], error: Exception | None
+    ) -> None:
+        """What the broker took; where a topic is forbidden, that is what is of all others."""
+        forbidden = error.forbidden if isinstance(error, CommitFailed) else frozenset()
+        if error is None or forbidden:
+            taken = {a: at for a, at in moved.items() if a.partition.topic not in forbidden}
+            if self._ledger.committed(taken):
+                self._wake()
 
 
 def _by_partition(

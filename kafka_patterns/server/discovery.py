@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from kafka_patterns.consuming.topics import find_topics
+from kafka_patterns.consuming.topics import check_right, find_topics
 from kafka_patterns.errors import TransportError
+from kafka_patterns.rights import READ
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.routes import Routes
 from kafka_patterns.transport.base import Admin, Unsupported
@@ -46,13 +47,15 @@ class Discovery:
 
         :param retry_topics: those to create, each with the topic it belongs to.
         :param wait: waits that many seconds, or less.
+        :raises NotAuthorized: if a right to read is missing.
         :raises TransportError: if no broker answers.
         """
+        named = set(self._routes.topics).difference(retry_topics)
+        check_right(self._admin, sorted(named), READ)
         self._create_topics(retry_topics)
+        check_right(self._admin, sorted(retry_topics), READ)
         existing, missing = find_topics(self._admin, self._routes.topics, _PATIENCE_SECONDS, wait)
         self._assignments.existed(existing)
-        # They belong to this group alone, whenever they were made.
-        self._assignments.existed(dict.fromkeys(self._routes.retry_topics, ()))
         if missing:
             logger.warning(
                 "these topics do not exist and the broker does not create them: %s; they are "

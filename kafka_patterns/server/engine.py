@@ -158,6 +158,7 @@ class Engine:
         self._pool: WorkerPool[WorkItem] | None = None
         self._producer: Any = None
         self._letters: Letters | None = None
+        self._replier: Replier | None = None
 
     def start(
         self,
@@ -231,7 +232,7 @@ class Engine:
         serialization: Serialization,
         send_timeout: float,
     ) -> Dispatcher:
-        replier = Replier(
+        self._replier = Replier(
             self._producer,
             serialization,
             self._timers,
@@ -242,12 +243,11 @@ class Engine:
         )
         return Dispatcher(
             invocations,
-            replier,
+            self._replier,
             self._timers,
             recovery,
             skip_expired=self._options.run.skip_expired,
             reply_ended=self._books.reply_ended,
-            reply_waits=self._books.reply_waits,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )
 
@@ -301,8 +301,10 @@ class Engine:
         now = time.monotonic()
         last_poll = min(self._membership.last_poll, self._fetcher.last_poll)
         refused = None if self._letters is None else self._letters.last_error
+        if refused is None and self._replier is not None:
+            refused = self._replier.last_error
         failed = refused or self._watch.last_failure()
-        unreadable = self._fetcher.standing()
+        unreadable = (*self._fetcher.standing(), *self._assignments.standing())
         error = failed or self._decisions.last_error or self._fetcher.last_error
         last_error = None if error is None else f"{type(error).__name__}: {error}"
         if failed is None and unreadable:

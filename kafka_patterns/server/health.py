@@ -33,7 +33,8 @@ class ServerHealth:
         until that is acknowledged.
     :param standing: the partitions at which something stands while the others go on: the first
         message of each that is tried again, and those that cannot be read.
-    :param last_error: why a dead letter is refused, as long as it is; else why a message is tried
+    :param last_error: why a dead letter is refused, as long as it is; else why the brokers do not
+        let replies be written, until one is; else why a message is tried
         again, as long as one is; else why a partition cannot be read, as long as one cannot; else
         what last went wrong with the group or with reading.
     :param counters: what happened so far, by name.

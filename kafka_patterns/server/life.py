@@ -11,7 +11,7 @@ import attrs
 
 from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.life import Life
-from kafka_patterns.errors import ConfigurationError, NotConnected, TransportError
+from kafka_patterns.errors import ConfigurationError, NotAuthorized, NotConnected, TransportError
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
@@ -60,6 +60,7 @@ class ServerLife(Life):
             for a group waits that long for a dead member.
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
         :raises GroupError: if the group does not accept this server.
+        :raises NotAuthorized: if the right to read a topic is missing.
         :raises TransportError: if it did not get to read in time.
         """
         with self._lifecycle:
@@ -112,11 +113,18 @@ class ServerLife(Life):
             if self._signals.came:
                 return
             if time.monotonic() > deadline:
+                error = None if self._engine is None else self.health().last_error
                 raise TransportError(
-                    f"the server does not read yet after {timeout:g} s: group "
-                    f"{self.group_id!r} did not settle, or a leader of the topics "
-                    f"{', '.join(self._routes.topics)} does not answer"
+                    f"the server does not read yet after {timeout:g} s: "
+                    + (
+                        error
+                        or f"group {self.group_id!r} did not settle, or a leader of the topics "
+                        f"{', '.join(self._routes.topics)} does not answer"
+                    )
                 )
+        forbidden = {one.reason for one in self.health().standing if one.is_forbidden}
+        if forbidden:
+            raise NotAuthorized("; ".join(sorted(forbidden)))
 
     def _fail(self, error: BaseException) -> None:
         """From any thread: the server must stop, and ``run`` raise *error*."""

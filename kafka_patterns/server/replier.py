@@ -31,8 +31,6 @@ __all__ = ["Replier", "disposed", "with_header"]
 logger = logging.getLogger("kafka_patterns.replies")
 
 _RESEND_SECONDS = 1.0
-_MISSING_SECONDS = 3.0
-"""How long replies wait, all together, for a topic that may be about to be created."""
 
 
 class Replier:
@@ -61,6 +59,13 @@ class Replier:
         self._is_own = is_own
         self._send_timeout = send_timeout
         self.counters = counters
+        # The latest one alone: callers name the topics. Replaced as a whole.
+        self._forbidden: tuple[str, BaseException] | None = None
+
+    @property
+    def last_error(self) -> BaseException | None:
+        """Why the brokers do not let a reply be written; ``None`` once its topic took one."""
+        return None if self._forbidden is None else self._forbidden[1]
 
     def allows(self, address: ReplyAddress) -> bool:
         """Whether a reply may go to *address*; a refusal is counted and logged."""
@@ -96,7 +101,6 @@ class Replier:
             encoded,
             headers=with_header(encoded.headers, headers.CORRELATION_ID, address.correlation_id),
             partition=self._partition(address, encoded.partition),
-            partition_is_wish=True,
         )
 
     def error(self, error: Any, address: ReplyAddress) -> EncodedMessage:
@@ -106,11 +110,7 @@ class Replier:
         if header is not None:
             pairs.append((headers.ERROR, header))
         return EncodedMessage(
-            value=None,
-            key=None,
-            headers=pairs,
-            partition=self._partition(address, None),
-            partition_is_wish=True,
+            value=None, key=None, headers=pairs, partition=self._partition(address, None)
         )
 
     def _partition(self, address: ReplyAddress, by_handler: int | None) -> int | None:
@@ -129,24 +129,23 @@ class Replier:
         address: ReplyAddress,
         settled: Callable[[bool], None],
         is_wanted: Callable[[], bool],
-        waits: Callable[[], None],
     ) -> None:
         """Send a reply; from an I/O thread calls *settled* once, whatever becomes of it.
 
         :param settled: told whether the reply is done with: ``False`` if it was abandoned on its
             way, so that the request must come again.
         :param is_wanted: asked before sending again after a failure on the way.
-        :param waits: told, before it is sent, if it cannot go yet: its topic is not known, or the
-            partition has no leader. Others need not wait with it.
         """
 
         def again() -> None:
-            self.send(message, address, settled, is_wanted, waits)
+            self.send(message, address, settled, is_wanted)
 
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
             if error is None:
                 self.counters.add("replies_sent")
+                if self._forbidden is not None and self._forbidden[0] == address.topic:
+                    self._forbidden = None
                 settled(True)
             elif isinstance(error, SendFailed) and error.retriable:
                 if is_wanted():
@@ -158,14 +157,7 @@ class Replier:
             else:
                 self._give_up(message, address, settled, error)
 
-        if not self._producer.has_leader(address.topic, message.partition):
-            waits()
-        sent = self._producer.send(
-            address.topic,
-            message,
-            timeout=self._send_timeout,
-            missing_timeout=_MISSING_SECONDS,
-        )
+        sent = self._producer.send(address.topic, message, timeout=self._send_timeout)
         sent.add_done_callback(ended)
 
     def _give_up(
@@ -178,8 +170,11 @@ class Replier:
         """The broker refuses this reply: tell the caller, if anything can be told."""
         self.counters.add("replies_failed")
         logger.error("a reply to topic %r could not be sent: %s", address.topic, error)
-        is_nowhere = isinstance(error, SendFailed) and error.topic_missing
-        if is_nowhere or (message.value is None and message.key is None):
+        is_forbidden = isinstance(error, SendFailed) and error.forbidden
+        if is_forbidden:
+            self.counters.add("replies_forbidden")
+            self._forbidden = (address.topic, error)
+        if is_forbidden or (message.value is None and message.key is None):
             settled(True)
             return
         text = f"the reply could not be sent: {error}"

@@ -77,17 +77,9 @@ class Producer(Protocol):
     """Sends messages. Any thread."""
 
     def send(
-        self,
-        topic: str,
-        message: EncodedMessage,
-        *,
-        timeout: float,
-        missing_timeout: float | None = None,
+        self, topic: str, message: EncodedMessage, *, timeout: float
     ) -> Future[RecordMetadata]:
         """Queue a message; never waits for the network.
-
-        :param missing_timeout: for so many seconds, shared by all messages to *topic*, it may be
-            created once the cluster said that it does not exist; *timeout* if not given.
 
         The future ends within about *timeout* seconds: with the position the broker gave,
         or with :class:`~kafka_patterns.errors.SendFailed`. Its callbacks run in an I/O
@@ -97,10 +89,6 @@ class Producer(Protocol):
 
     def partitions(self, topic: str) -> Collection[int] | None:
         """The partitions of *topic* as far as they are known now; never waits."""
-        ...
-
-    def has_leader(self, topic: str, partition: int | None) -> bool:
-        """Whether a message could be sent at once, as far as is known now; never waits."""
         ...
 
     def learn(self, topics: Collection[str]) -> None:
@@ -199,7 +187,22 @@ class Admin(Protocol):
         ...
 
     def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
-        """The partitions of *topic*, asked anew; ``None`` if it does not exist."""
+        """The partitions of *topic*, asked anew; ``None`` if it does not exist.
+
+        :raises NotAuthorized: if this user may not know.
+        """
+        ...
+
+    def rights(
+        self, topics: Collection[str], timeout: float
+    ) -> Mapping[str, Collection[str] | None]:
+        """Which of ``READ``, ``WRITE`` and ``DESCRIBE`` this user has on each topic that exists.
+
+        None at all may also mean that the topic does not exist. ``None`` where the brokers do not
+        tell. Makes no topic.
+
+        :raises TransportError: if no broker answered within *timeout*.
+        """
         ...
 
     def topics(self, timeout: float) -> Mapping[str, Collection[int]]:
@@ -214,8 +217,8 @@ class Admin(Protocol):
     ) -> Mapping[TopicPartition, int]:
         """The offset for each timestamp (:data:`EARLIEST`, :data:`LATEST`, milliseconds).
 
-        Left out are partitions whose leader did not answer within *timeout*, and those without
-        a record of that time or later.
+        Left out are partitions whose leader did not answer within *timeout*, those that this user
+        may not look at, and those without a record of that time or later.
         """
         ...
 

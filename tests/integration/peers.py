@@ -82,11 +82,11 @@ class Peers:
         return server
 
 
-def let_know(side: ClientKafkaProxy | ServerKafka, *topics: str) -> None:
-    """Let what is connected know these topics: then a short timeout is the reply's alone."""
-    producer = side.producer.unwrap()
+def let_know(client: ClientKafkaProxy, *topics: str) -> None:
+    """Let the connected *client* know these topics: then a short timeout is the reply's alone."""
+    producer = client.producer.unwrap()
     for topic in topics:
-        producer.topics.ask(topic, lambda: None)
+        producer.topics.ask(topic, lambda _: None)
         eventually(partial(producer.topics.partitions, topic), PATIENCE)
 
 

@@ -70,21 +70,3 @@ def test_services_on_one_topic_do_not_read_each_others_retries(peers: Peers, wir
         eventually(lambda: sum(wire.committed(failing.group_id, retry_topic).values()) == 1)
         eventually(lambda: seen)
     assert seen == [1]
-
-
-def test_retry_that_was_written_before_the_group_had_an_offset_there_is_read(
-    peers: Peers, wire: Wire
-):
-    topic = peers.topic()
-    server = peers.server()
-    retry_topic = peers.broker.create_topic(f"{topic}-{server.group_id}-retry-1")
-    # As where its leader was away when the first server of the group opened it.
-    wire.produce(retry_topic, b"left behind")
-    seen = []
-
-    @server.event_pattern(topic, retry=RetryTopics(delays=(0.05,)))
-    def entered(event):
-        seen.append(event)
-
-    with server:
-        eventually(lambda: seen == ["left behind"])

@@ -365,7 +365,7 @@ class TestBroker:
         produce(own.producer(), "hero", b"x")
 
         assert (standing.topic, standing.partition, standing.offset) == ("hero", 0, 0)
-        assert "TopicAuthorizationFailedError" in standing.reason
+        assert "the right READ on the topic 'hero' is missing" in standing.reason
         assert values(read(reader, 1)) == [b"x"]
         assert reader.standing() == ()
 

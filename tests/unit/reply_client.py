@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from kafka_patterns.client.pending import PendingRequests, ReplySlot
 from kafka_patterns.client.reply_partitions import ReplyPartitions
 from kafka_patterns.message import TopicPartition
+from kafka_patterns.standing import Standing
 
 __all__ = ["OTHER", "TOPIC", "Client", "FakeReader", "at"]
 
@@ -34,6 +35,9 @@ class FakeReader:
         self.opening += [(partition, reading) for partition in found]
         self.opened += found
         return [partition for partition in partitions if partition in self.without_end]
+
+    def standing(self) -> list[Standing]:
+        return []
 
     def stop_reading(self, partition: TopicPartition) -> None:
         assert partition in self.reading

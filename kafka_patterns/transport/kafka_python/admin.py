@@ -16,9 +16,17 @@ from kafka.errors import KafkaError
 from kafka.protocol.admin import ApiVersionRequest
 from kafka.protocol.metadata import MetadataRequest
 
-from kafka_patterns.errors import TransportError
+from kafka_patterns.errors import NotAuthorized, TransportError
 from kafka_patterns.message import TopicPartition
+from kafka_patterns.rights import DESCRIBE, missing_right
 from kafka_patterns.transport.base import Interrupted, Unsupported
+from kafka_patterns.transport.kafka_python.authorization import (
+    forbidden_topics,
+    is_forbidden,
+    read_rights,
+    rights_request,
+)
+from kafka_patterns.transport.kafka_python.coordinator import NoCoordinator
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
 from kafka_patterns.transport.kafka_python.refusals import Address, Refusals
 from kafka_patterns.transport.kafka_python.topics import (
@@ -91,7 +99,23 @@ class KafkaAdmin:
     def partitions(self, topic: str, timeout: float) -> Collection[int] | None:
         answer = self._metadata([topic], timeout)
         error_code, _, _, partitions = answer.topics[0]
+        if is_forbidden(error_code):
+            raise NotAuthorized(missing_right(DESCRIBE, [topic]))
         return [p[1] for p in partitions] if error_code == _NO_ERROR else None
+
+    def rights(
+        self, topics: Collection[str], timeout: float
+    ) -> Mapping[str, Collection[str] | None]:
+        deadline = time.monotonic() + timeout
+        with self._question():
+            while (node_id := self._ready_node(deadline)) is not None:
+                try:
+                    answer = self._answer_if_offered(node_id, rights_request(topics), deadline)
+                except Unsupported:
+                    return dict.fromkeys(topics)
+                if answer is not None:
+                    return read_rights(answer)
+        raise TransportError(f"no broker told about topics within {timeout:g} s")
 
     def topics(self, timeout: float) -> Mapping[str, Collection[int]]:
         answer = self._metadata(None, timeout)
@@ -127,10 +151,7 @@ class KafkaAdmin:
         deadline = time.monotonic() + timeout
         with self._question():
             while (node_id := self._controller(deadline)) is not None:
-                versions = self._answer(node_id, ApiVersionRequest[0](), deadline)
-                if versions is not None and not is_offered(request, versions.api_versions):
-                    raise Unsupported(type(request).__name__)
-                answer = versions and self._answer(node_id, request, deadline)
+                answer = self._answer_if_offered(node_id, request, deadline)
                 if answer is not None and check_answer(topic, answer):
                     return
                 self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
@@ -156,6 +177,15 @@ class KafkaAdmin:
         future = self._client.send(node_id, request)
         await_future(self._client, future, deadline)
         return future.value if future.succeeded() else None
+
+    def _answer_if_offered(self, node_id: Any, request: Any, deadline: float) -> Any:
+        """As :meth:`_answer`; raises ``Unsupported`` if the broker does not take such requests."""
+        versions = self._answer(node_id, ApiVersionRequest[0](), deadline)
+        if versions is None:
+            return None
+        if not is_offered(request, versions.api_versions):
+            raise Unsupported(type(request).__name__)
+        return self._answer(node_id, request, deadline)
 
     def offsets(
         self, timestamps: Mapping[TopicPartition, int], timeout: float
@@ -188,6 +218,8 @@ class KafkaAdmin:
             if await_future(self._client, future, deadline) and future.succeeded():
                 offset = future.value.get(tp)
                 found[tp] = None if offset is None else offset[0]
+            elif forbidden_topics(future.exception):
+                found[tp] = None
             elif future.is_done:
                 self._client.cluster.request_update()
         return found
@@ -225,6 +257,7 @@ class KafkaAdmin:
                 group_id=None,
                 enable_auto_commit=False,
                 kafka_client=partial(InterruptibleClient, refusals=self._refusals),
+                coordinator=NoCoordinator,
             )
             if self._config["api_version"] is None:
                 self._probed(tuple(self._consumer.config["api_version"]))

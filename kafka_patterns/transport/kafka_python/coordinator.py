@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka.coordinator.base import Generation, HeartbeatThread, MemberState
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
     ConsumerProtocolMemberMetadata,
@@ -21,7 +22,7 @@ from kafka_patterns.transport.base import Interrupted
 from kafka_patterns.transport.kafka_python.network import await_future
 from kafka_patterns.transport.kafka_python.static_member import StaticMemberCoordinator
 
-__all__ = ["TolerantCoordinator"]
+__all__ = ["NoCoordinator", "TolerantCoordinator"]
 
 _ASSIGNMENT_VERSION = 1
 _LOOKUP_SECONDS = 0.1
@@ -51,6 +52,16 @@ class _HeartbeatThread(HeartbeatThread):  # type: ignore[misc]  # the base has n
             self.join(_NOTIFY_AGAIN_SECONDS)
 
 
+class NoCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has no types
+    """Of a consumer without a group, to which new metadata is nothing.
+
+    The base raises if one topic is forbidden, and whoever is told after it is not.
+    """
+
+    def _handle_metadata_update(self, cluster: Any) -> None:
+        pass
+
+
 class TolerantCoordinator(StaticMemberCoordinator):
     """Takes any assignment a foreign leader may send.
 
@@ -60,6 +71,14 @@ class TolerantCoordinator(StaticMemberCoordinator):
     """
 
     _contact = float("-inf")
+
+    def _handle_metadata_update(self, cluster: Any) -> None:
+        """The base raises if one topic is forbidden, and the member would end for all of them."""
+        forbidden, cluster.unauthorized_topics = cluster.unauthorized_topics, set()
+        try:
+            super()._handle_metadata_update(cluster)
+        finally:
+            cluster.unauthorized_topics = forbidden
 
     @property
     def has_member_id(self) -> bool:

@@ -9,11 +9,17 @@ from typing import Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import OffsetAndMetadata as KafkaOffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
-from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from kafka.future import Future as KafkaFuture
 
-from kafka_patterns.errors import CommitFailed, GroupError, TransportError
+from kafka_patterns.errors import CommitFailed, GroupError, NotAuthorized, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
+from kafka_patterns.rights import DESCRIBE, READ, missing_right
 from kafka_patterns.transport.base import Interrupted
 from kafka_patterns.transport.group import (
     Assignment,
@@ -22,6 +28,7 @@ from kafka_patterns.transport.group import (
     CoordinatorSilent,
 )
 from kafka_patterns.transport.kafka_python.assignor import PolicyAssignor
+from kafka_patterns.transport.kafka_python.authorization import forbidden_topics
 from kafka_patterns.transport.kafka_python.coordinator import TolerantCoordinator
 from kafka_patterns.transport.kafka_python.errors import is_fatal_for_member
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient, await_future
@@ -160,10 +167,12 @@ class KafkaMember:
             )
         if not is_fatal_for_member(error):
             return TransportError(f"group {self._group_id!r}: {kind}: {error}")
+        if isinstance(error, GroupAuthorizationFailedError):
+            why = missing_right(READ, [self._group_id], "group")
+            return GroupError(f"group {self._group_id!r} does not accept this member: {why}")
         return GroupError(
             f"group {self._group_id!r} does not accept this member: {kind}: {error}. "
-            "Its other members may use another assignment protocol, or the credentials may not "
-            "allow the group or its topics"
+            "Its other members may use another assignment protocol"
         )
 
     @property
@@ -194,7 +203,9 @@ class KafkaMember:
                 done(self._failed_commit(future.exception))
 
     def _failed_commit(self, error: BaseException) -> CommitFailed:
-        return CommitFailed(f"group {self._group_id!r}: {type(error).__name__}: {error}")
+        forbidden = forbidden_topics(error)
+        why = missing_right(READ, forbidden) if forbidden else f"{type(error).__name__}: {error}"
+        return CommitFailed(f"group {self._group_id!r}: {why}", forbidden=forbidden)
 
     def commit_now(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float
@@ -219,6 +230,9 @@ class KafkaMember:
             if future.succeeded():
                 found = future.value
                 return {tp: _from_base(found.get(KafkaTopicPartition(*tp))) for tp in partitions}
+            if isinstance(future.exception, TopicAuthorizationFailedError):
+                topics = {tp.topic for tp in partitions}  # the base does not say which of them
+                raise NotAuthorized(missing_right(DESCRIBE, topics)) from future.exception
             if time.monotonic() >= deadline or (future.is_done and not future.retriable()):
                 raise TransportError(
                     f"group {self._group_id!r}: its committed offsets could not be read within "

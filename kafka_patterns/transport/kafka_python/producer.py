@@ -18,14 +18,14 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any
 
 import attrs
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 from kafka_patterns.errors import SendFailed
 from kafka_patterns.message import EncodedMessage, RecordMetadata
+from kafka_patterns.rights import WRITE, missing_right
 from kafka_patterns.serialization.partitioner import partition_for_key
 from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
 from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_is_unknown
-from kafka_patterns.transport.kafka_python.known_topics import Missing
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
@@ -39,26 +39,9 @@ _CLOSED = "the producer is closed"
 
 @attrs.frozen(eq=False)
 class _Waiting:
-    """A message whose topic is not known, or for which there is no buffer.
-
-    :param since: when it came.
-    :param missing_timeout: how long it waits for a topic that does not exist.
-    """
-
     message: EncodedMessage
     future: Future[RecordMetadata]
-    since: float
     deadline: float
-    missing_timeout: float | None
-
-    def waits_for(self, missing: Missing | None) -> bool:
-        """Whether its topic may still come.
-
-        All messages to a topic share their patience; each hears one answer of its own.
-        """
-        if missing is None or self.missing_timeout is None or missing.last <= self.since:
-            return True
-        return missing.last - missing.since < self.missing_timeout
 
 
 class KafkaProducerFace:
@@ -86,18 +69,14 @@ class KafkaProducerFace:
         self._lock = threading.Lock()  # guards the two below
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._waiting_thread: threading.Thread | None = None
+        self._forbidden: set[str] = set()  # topics; single operations on it are atomic
         # Single operations on it are atomic, and every message needs two.
         self._unfinished: set[Future[RecordMetadata]] = set()
         self._closed = False
         self._news = threading.Event()
 
     def send(
-        self,
-        topic: str,
-        message: EncodedMessage,
-        *,
-        timeout: float,
-        missing_timeout: float | None = None,
+        self, topic: str, message: EncodedMessage, *, timeout: float
     ) -> Future[RecordMetadata]:
         future: Future[RecordMetadata] = Future()
         if self._closed:
@@ -106,10 +85,7 @@ class KafkaProducerFace:
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         if topic in self._waiting or not self._buffer(topic, message, future):
-            now = time.monotonic()
-            self._wait_in_room(
-                topic, _Waiting(message, future, now, now + timeout, missing_timeout)
-            )
+            self._wait_in_room(topic, _Waiting(message, future, time.monotonic() + timeout))
         return future
 
     def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
@@ -173,6 +149,8 @@ class KafkaProducerFace:
         with self._lock:
             closed = self._closed
             if not closed:
+                if topic not in self._waiting:
+                    self._forbidden.discard(topic)  # it may be allowed by now
                 self._waiting.setdefault(topic, deque()).append(waiting)
             if not closed and self._waiting_thread is None:
                 self._waiting_thread = threading.Thread(
@@ -182,8 +160,16 @@ class KafkaProducerFace:
         if closed:
             _fail(waiting.future, topic, SendFailed(_CLOSED))
             return
-        self._producer.topics.ask(topic, self._news.set)
+        self._ask_for(topic)
         self._news.set()
+
+    def _ask_for(self, topic: str) -> None:
+        def answered(forbidden: bool) -> None:  # noqa: FBT001
+            if forbidden:
+                self._forbidden.add(topic)
+            self._news.set()
+
+        self._producer.topics.ask(topic, answered)
 
     def _serve_waiting_room(self) -> None:
         """Thread: buffer what waits, in order per topic; ends when the room is empty."""
@@ -204,18 +190,17 @@ class KafkaProducerFace:
                 queue = self._waiting[topic]
                 if not queue:
                     del self._waiting[topic]
-                    if self._producer.topics.missing(topic) is not None:
-                        self._producer.topics.forget(topic)
                     return
                 head = queue[0]
             if not head.future.done():
                 if time.monotonic() >= head.deadline:
                     _fail(head.future, topic, self._why_waiting(topic))
                 elif not self._buffer(topic, head.message, head.future):
-                    if head.waits_for(self._producer.topics.missing(topic)):
-                        self._producer.topics.ask(topic, self._news.set)
+                    if topic not in self._forbidden:
+                        self._ask_for(topic)
                         return
-                    _fail(head.future, topic, _no_such_topic(topic))
+                    reason = missing_right(WRITE, [topic], is_unknown=True)
+                    _fail(head.future, topic, SendFailed(reason, forbidden=True))
             with self._lock:
                 if queue and queue[0] is head:
                     queue.popleft()
@@ -232,17 +217,9 @@ class KafkaProducerFace:
     def partitions(self, topic: str) -> Collection[int] | None:
         states = self._producer.topics.partitions(topic)
         if states is None:
-            self._producer.topics.ask(topic, self._news.set)
+            self._ask_for(topic)
             return None
         return list(states)
-
-    def has_leader(self, topic: str, partition: int | None) -> bool:
-        states = self._producer.topics.partitions(topic)
-        if states is None:
-            self._producer.topics.ask(topic, self._news.set)
-            return False
-        state = None if partition is None else states.get(partition)
-        return state is None or state.leader != -1
 
     def learn(self, topics: Collection[str]) -> None:
         self._producer.topics.learn(topics)
@@ -282,12 +259,6 @@ class KafkaProducerFace:
         return self._producer
 
 
-def _no_such_topic(topic: str) -> SendFailed:
-    return SendFailed(
-        f"topic {topic!r} does not exist, and the broker does not create it", topic_missing=True
-    )
-
-
 def _end(future: Future[RecordMetadata], metadata: RecordMetadata) -> None:
     try:
         future.set_result(metadata)
@@ -305,15 +276,18 @@ def _fail(
 ) -> None:
     if not isinstance(error, SendFailed):
         unknown = outcome_is_unknown(error, was_sent=was_sent)
+        said = f"{type(error).__name__}: {error}" + (f" ({why})" if why else "")
+        if isinstance(error, TopicAuthorizationFailedError):
+            said = f"{type(error).__name__}: {missing_right(WRITE, [topic])}"
         failure = SendFailed(
-            f"the broker did not take the message for topic {topic!r}: "
-            f"{type(error).__name__}: {error}" + (f" ({why})" if why else ""),
+            f"the broker did not take the message for topic {topic!r}: {said}",
             outcome_unknown=unknown,
             # A timeout says that the broker was away, not that it refuses the message.
             retriable=unknown
             or isinstance(error, KafkaTimeoutError)
             or bool(getattr(error, "retriable", False)),
             too_large=is_too_large(error),
+            forbidden=isinstance(error, TopicAuthorizationFailedError),
         )
         failure.__cause__ = error
         error = failure

@@ -14,10 +14,12 @@ from kafka import errors as base_errors
 from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
+from kafka_patterns.rights import READ, missing_right
 from kafka_patterns.standing import Standing
 from kafka_patterns.transport.base import OffsetOutOfRange, PartitionsReappeared, Room
+from kafka_patterns.transport.kafka_python.authorization import is_forbidden
+from kafka_patterns.transport.kafka_python.coordinator import NoCoordinator
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
-from kafka_patterns.transport.kafka_python.fetches import Fetches
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 from kafka_patterns.transport.kafka_python.pieces import Damage
@@ -27,7 +29,7 @@ __all__ = ["KafkaReader"]
 
 _SLICE_RECORDS = 100
 _REFUSED_BACKOFF = ExponentialBackoff(0.1, 2.0)
-_MOVED_BACKOFF = ExponentialBackoff(0.02, 0.5)
+_MOVED_BACKOFF = ExponentialBackoff(0.02, 0.2)
 _DAMAGE_READS = 3
 """How often damage is fetched before it is taken for what is in the log."""
 _LEADER_MOVED = (
@@ -60,6 +62,7 @@ class KafkaReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             kafka_client=partial(InterruptibleClient, watch=watch),
+            coordinator=NoCoordinator,
         )
         switch_off_metrics(self._consumer)
         self._client: InterruptibleClient = self._consumer._client
@@ -73,16 +76,15 @@ class KafkaReader:
         self._unknown_since: dict[TopicPartition, float] = {}
         self._troubles = Troubles()
         self._damaged: dict[TopicPartition, tuple[int, int]] = {}  # where, and how often fetched
-        self._fetches = Fetches(self._client, self._fetcher, self._subscription)
-
-    def _ask(self) -> bool:
-        """Ask for what may be asked for; whether there is a request to write."""
-        held_since = {partition: chunk.since for partition, chunk in self._chunks.items()}
-        return self._fetches.ask(self._fetchable(), held_since)
+        self._leaderless: set[TopicPartition] = set()
+        self._client.cluster.add_listener(self._look_for_leaders)
+        # What lies here is not asked for again until it was taken, nor is what was refused
+        # before its backoff ended.
+        self._base_fetchable = self._fetcher._fetchable_partitions
+        self._fetcher._fetchable_partitions = self._fetchable
 
     def _fetchable(self) -> set[KafkaTopicPartition]:
-        """Without what lies here, until it was taken, and what was refused, for a while."""
-        fetchable: set[KafkaTopicPartition] = self._fetcher._fetchable_partitions()
+        fetchable: set[KafkaTopicPartition] = self._base_fetchable()
         # All are the same tuples.
         return fetchable.difference(self._chunks, self._troubles.waiting())
 
@@ -118,6 +120,7 @@ class KafkaReader:
         self._reached.pop(partition, None)
         self._unknown_since.pop(partition, None)
         self._damaged.pop(partition, None)
+        self._leaderless.discard(partition)
         self._troubles.forget(partition)
 
     def poll(
@@ -126,11 +129,12 @@ class KafkaReader:
         try:
             records = self._take(room)
             if not records:
-                self._ask()
-                pause = self._troubles.seconds_until_retry(), self._fetches.seconds_until_next()
-                self._client.poll(timeout_ms=min(timeout, *pause) * 1000)
+                if self._assigned:
+                    self._fetcher.send_fetches()
+                wait = min(timeout, self._troubles.seconds_until_retry())
+                self._client.poll(timeout_ms=wait * 1000)
                 records = self._take(room)
-            if records and self._ask():
+            if records and self._fetcher.send_fetches():
                 self._client.write_requests()  # the broker may wait while these are worked on
             return records
         except base_errors.KafkaError as error:
@@ -220,12 +224,35 @@ class KafkaReader:
         if error_type is base_errors.OffsetOutOfRangeError:
             raise OffsetOutOfRange({partition: offset})
         self._client.cluster.request_update()
-        self._troubles.note(
-            partition,
-            offset,
-            f"{error_type.__name__}: {error_type.description}",
-            _MOVED_BACKOFF if error_type in _LEADER_MOVED else _REFUSED_BACKOFF,
-        )
+        if is_forbidden(error_code):
+            self._note_forbidden(partition, offset)
+        else:
+            backoff = _MOVED_BACKOFF if error_type in _LEADER_MOVED else _REFUSED_BACKOFF
+            reason = f"{error_type.__name__}: {error_type.description}"
+            self._troubles.note(partition, offset, reason, backoff)
+
+    def _note_forbidden(self, partition: TopicPartition, offset: int) -> None:
+        reason = missing_right(READ, [partition.topic])
+        self._troubles.note(partition, offset, reason, _REFUSED_BACKOFF, is_forbidden=True)
+
+    def _look_for_leaders(self, cluster: Any) -> None:
+        """What has no leader is not asked for, and so nobody would say why it stands."""
+        for partition in self._assigned:
+            base_partition = KafkaTopicPartition(*partition)
+            state = self._subscription.assignment.get(base_partition)
+            if state is None or state.position is None:
+                continue
+            if cluster.leader_for_partition(base_partition) not in (None, -1):
+                if partition in self._leaderless:
+                    self._leaderless.discard(partition)
+                    self._troubles.retry_now(partition)
+                continue
+            self._leaderless.add(partition)
+            if partition.topic in cluster.unauthorized_topics:
+                self._note_forbidden(partition, state.position)
+            else:
+                reason = "the brokers name no leader for it"
+                self._troubles.note(partition, state.position, reason, _MOVED_BACKOFF)
 
     def end_offset(self, partition: TopicPartition) -> int | None:
         state = self._subscription.assignment.get(KafkaTopicPartition(*partition))

@@ -36,7 +36,15 @@ class Troubles:
         self._clock = clock
         self._troubles: dict[TopicPartition, _Trouble] = {}  # single operations on it are atomic
 
-    def note(self, partition: TopicPartition, offset: int, reason: str, backoff: Backoff) -> None:
+    def note(
+        self,
+        partition: TopicPartition,
+        offset: int,
+        reason: str,
+        backoff: Backoff,
+        *,
+        is_forbidden: bool = False,
+    ) -> None:
         """It could not be read at *offset*, and is asked for again after *backoff*."""
         before = self._troubles.get(partition)
         times, since = 1, time.time()
@@ -51,8 +59,14 @@ class Troubles:
                 offset,
                 reason,
             )
-        standing = Standing(*partition, offset, since, reason)
+        standing = Standing(*partition, offset, since, reason, is_forbidden)
         self._troubles[partition] = _Trouble(standing, times, self._clock() + backoff(times))
+
+    def retry_now(self, partition: TopicPartition) -> None:
+        """It need not wait any longer."""
+        trouble = self._troubles.get(partition)
+        if trouble is not None:
+            self._troubles[partition] = attrs.evolve(trouble, retry_at=self._clock())
 
     def over(self, partition: TopicPartition) -> None:
         """It can be read."""
@@ -76,4 +90,6 @@ class Troubles:
 
     def standing(self) -> Collection[Standing]:
         """All of them, from any thread."""
+        if not self._troubles:
+            return ()  # each request asks
         return tuple(trouble.standing for trouble in list(self._troubles.values()))
