@@ -98,13 +98,18 @@ class Unreadable(NamedTuple):
     is_raw: bool = False
 
 
+UNKNOWN_LEADER_EPOCH = -1
+"""Of records in the formats before Kafka 0.11."""
+
+
 class Record(NamedTuple):
     """A record as it was fetched: raw bytes, nothing parsed.
 
     ``headers`` is a list of pairs, for names repeat and values may be null. The bytes of a name
     that is no UTF-8 stand in it as ``surrogateescape`` writes them.
     ``timestamp`` is in milliseconds since 1970; ``timestamp_type`` is 0 if the producer set it,
-    1 if the broker did. ``unreadable`` is ``None`` for all but poison.
+    1 if the broker did. ``unreadable`` is ``None`` for all but poison. ``leader_epoch`` counts the
+    leaders of the partition, and says which of them took the record.
     """
 
     topic: str
@@ -116,6 +121,7 @@ class Record(NamedTuple):
     headers: HeaderPairs
     timestamp_type: int = 0
     unreadable: Unreadable | None = None
+    leader_epoch: int = UNKNOWN_LEADER_EPOCH
 
     @property
     def topic_partition(self) -> TopicPartition:

@@ -1,8 +1,9 @@
 """What is finished behind an unfinished record, as text beside a committed offset. Pure.
 
 One slow message holds back the committed position of its partition; without this, everything
-that was finished behind it would run again after a restart. The text is ``kp1:`` and the base64
-of variable-length numbers: for each run of finished records, how many offsets lie between it
+that was finished behind it would run again after a restart. The text is ``kp2:`` and the base64
+of variable-length numbers: first the latest leader epoch under which a record was written that was
+read by then, and one more; then for each run of finished records, how many offsets lie between it
 and the end of the one before (the position, for the first), and how many it spans.
 """
 
@@ -13,8 +14,9 @@ import binascii
 from collections.abc import Iterable, Iterator
 
 from kafka_patterns.headers import OFFSET_MAP_PREFIX
+from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
 
-__all__ = ["MAX_METADATA_LENGTH", "Run", "decode_runs", "encode_runs"]
+__all__ = ["MAX_METADATA_LENGTH", "Run", "decode_leader_epoch", "decode_runs", "encode_runs"]
 
 Run = tuple[int, int]
 """The first offset of finished records, and the offset after the last."""
@@ -25,12 +27,17 @@ MAX_METADATA_LENGTH = 4096
 _MAX_BYTES = (MAX_METADATA_LENGTH - len(OFFSET_MAP_PREFIX)) // 4 * 3
 
 
-def encode_runs(position: int, runs: Iterable[Run]) -> str:
+def encode_runs(
+    position: int, runs: Iterable[Run], leader_epoch: int = UNKNOWN_LEADER_EPOCH
+) -> str:
     """The text for *runs*, ascending and above *position*; empty if there are none.
 
     Of more runs than fit the first ones are kept: what is left out runs again, no more.
+
+    :param leader_epoch: the latest of the records that were read.
     """
-    data = bytearray()
+    head = _number(leader_epoch - UNKNOWN_LEADER_EPOCH)
+    data = bytearray(head)
     end = position
     for first, after in runs:
         entry = _number(first - end) + _number(after - first)
@@ -38,23 +45,33 @@ def encode_runs(position: int, runs: Iterable[Run]) -> str:
             break
         data += entry
         end = after
-    return OFFSET_MAP_PREFIX + base64.b64encode(data).decode() if data else ""
+    return OFFSET_MAP_PREFIX + base64.b64encode(data).decode() if data != head else ""
 
 
 def decode_runs(position: int, text: str) -> list[Run]:
     """The runs in *text*; none if it is not ours, or cannot be read."""
-    if not text.startswith(OFFSET_MAP_PREFIX):
-        return []
-    try:
-        numbers = list(_numbers(base64.b64decode(text[len(OFFSET_MAP_PREFIX) :], validate=True)))
-    except (binascii.Error, ValueError):
-        return []
     runs = []
     end = position
-    for gap, length in zip(numbers[::2], numbers[1::2], strict=False):
+    numbers = _decode(text)
+    for gap, length in zip(numbers[1::2], numbers[2::2], strict=False):
         runs.append((end + gap, end + gap + length))
         end += gap + length
     return runs
+
+
+def decode_leader_epoch(text: str) -> int:
+    """That of the records that were read when *text* was written."""
+    numbers = _decode(text)
+    return numbers[0] + UNKNOWN_LEADER_EPOCH if numbers else UNKNOWN_LEADER_EPOCH
+
+
+def _decode(text: str) -> list[int]:
+    if not text.startswith(OFFSET_MAP_PREFIX):
+        return []
+    try:
+        return list(_numbers(base64.b64decode(text[len(OFFSET_MAP_PREFIX) :], validate=True)))
+    except (binascii.Error, ValueError):
+        return []
 
 
 def _number(value: int) -> bytes:

@@ -42,5 +42,6 @@ class AssignedPartition:
     @property
     def committable(self) -> OffsetAndMetadata:
         """Its position, with what is finished behind it."""
-        position = self.tracker.position
-        return OffsetAndMetadata(position, encode_runs(position, self.tracker.finished_runs()))
+        tracker = self.tracker
+        runs = encode_runs(tracker.position, tracker.finished_runs(), tracker.leader_epoch)
+        return OffsetAndMetadata(tracker.position, runs)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from kafka_patterns.consuming.brief_lock import BriefLock
-from kafka_patterns.consuming.offset_map import decode_runs
+from kafka_patterns.consuming.offset_map import decode_leader_epoch, decode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.assigned import AssignedPartition
 from kafka_patterns.server.budget import Budget
@@ -65,8 +65,9 @@ class Ledger:
 
         What the commit's metadata says to be finished is not delivered again.
         """
-        runs = decode_runs(*committed)
-        tracker = OffsetTracker(committed.offset, runs)
+        tracker = OffsetTracker(
+            committed.offset, decode_runs(*committed), decode_leader_epoch(committed.metadata)
+        )
         assigned = AssignedPartition(partition, tracker, committed)
         with self._lock:
             self._partitions[partition] = assigned
@@ -182,7 +183,8 @@ class Ledger:
         with self._lock:
             if assigned.lost:
                 return []
-            new = [record for record in records if assigned.tracker.deliver(record.offset)]
+            deliver = assigned.tracker.deliver
+            new = [record for record in records if deliver(record.offset, record.leader_epoch)]
             self._hold(assigned, len(new), sum(record.size for record in new))
             return new
 

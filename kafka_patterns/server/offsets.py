@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 
 from kafka_patterns.consuming.offset_map import Run
+from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
 
 __all__ = ["OffsetTracker"]
 
@@ -19,24 +20,36 @@ class OffsetTracker:
 
     :param start: the offset at which reading began.
     :param finished: runs at or above *start* that an earlier owner finished.
+    :param leader_epoch: the latest of what that owner had read.
     """
 
-    def __init__(self, start: int, finished: Iterable[Run] = ()) -> None:
+    def __init__(
+        self,
+        start: int,
+        finished: Iterable[Run] = (),
+        leader_epoch: int = UNKNOWN_LEADER_EPOCH,
+    ) -> None:
         self._next = start
+        self._leader_epoch = leader_epoch
         # In the order of delivery, so ascending; what is finished leaves no trace but a gap.
         self._unfinished: OrderedDict[int, None] = OrderedDict()
         self._earlier: deque[Run] = deque(finished)
 
-    def deliver(self, offset: int) -> bool:
+    def deliver(self, offset: int, leader_epoch: int = UNKNOWN_LEADER_EPOCH) -> bool:
         """A record was read; ``False`` if there is nothing to do for it.
 
-        That is so if it, or a later one, was read before, or an earlier owner finished it.
+        That is so if it, or a later one, was read before, or an earlier owner finished it. No
+        owner read what a later leader took: if that stands where something was finished, the log
+        was cut short in between, and its offsets were given out again.
         """
         if offset < self._next:
             return False
         self._next = offset + 1
         while self._earlier and self._earlier[0][1] <= offset:
             self._earlier.popleft()
+        if leader_epoch > self._leader_epoch:
+            self._leader_epoch = leader_epoch
+            self._earlier.clear()
         if self._earlier and self._earlier[0][0] <= offset:
             return False
         self._unfinished[offset] = None
@@ -60,6 +73,11 @@ class OffsetTracker:
     def next_offset(self) -> int:
         """The offset after the last delivered record and the hole behind it."""
         return self._next
+
+    @property
+    def leader_epoch(self) -> int:
+        """The latest of what was read, here or by the earlier owner."""
+        return self._leader_epoch
 
     @property
     def unfinished(self) -> int:

@@ -42,7 +42,15 @@ class TestContents:
 
         (record,) = take_all(FetchedChunk(HERO, 7, data))
 
-        assert record == Record("hero", 3, 7, 1007, b"k", b"v", headers)
+        assert record == Record("hero", 3, 7, 1007, b"k", b"v", headers, leader_epoch=0)
+
+    def test_record_says_which_leader_took_it(self) -> None:
+        data = bytearray(batch([7, 8]) + batch([9]))
+        struct.pack_into(">i", data, 12, 5)  # no part of the checksum: the leader writes it
+
+        records = take_all(FetchedChunk(HERO, 7, bytes(data)))
+
+        assert [record.leader_epoch for record in records] == [5, 5, 0]
 
     def test_null_key_and_null_value_stay_null(self) -> None:
         (record,) = take_all(FetchedChunk(HERO, 0, batch([0], value=None)))

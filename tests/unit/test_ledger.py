@@ -562,3 +562,20 @@ class TestReopen:
         assert ledger.committable() == {hero: OffsetAndMetadata(7)}
         ledger.committed(ledger.committable())
         assert len(offer(ledger, hero, records(HERO, [7]))) == 1
+
+
+def test_records_of_a_later_leader_are_new_where_earlier_ones_were_finished() -> None:
+    # As after an unclean election: the log was cut short at 12, and offsets were given out again.
+    ledger = Ledger(100, PLENTY)
+    before = ledger.open(HERO, OffsetAndMetadata(10))
+    read = [one._replace(leader_epoch=3) for one in records(HERO, range(10, 16))]
+    for one in ledger.accept(before, read)[1:]:
+        ledger.release(before, one, finished=True)
+    (committed,) = ledger.committable().values()
+    ledger.close([HERO])
+
+    assigned = ledger.open(HERO, committed)
+    kept = [one._replace(leader_epoch=3) for one in records(HERO, [10, 11])]
+    anew = [one._replace(leader_epoch=4) for one in records(HERO, [12, 13, 14, 15])]
+
+    assert ledger.accept(assigned, [*kept, *anew]) == [kept[0], *anew]

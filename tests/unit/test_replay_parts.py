@@ -78,14 +78,14 @@ def test_progress_has_a_form_that_later_versions_can_read():
     progress = ReplayProgress(7, [(9, 12), (300, 301)], {TopicPartition("orders", 0): 40})
 
     assert progress.committable() == OffsetAndMetadata(
-        7, 'kpr1:{"runs":"kp1:AgOgAgE=","sent_after":{"orders":{"0":40}}}'
+        7, 'kpr1:{"runs":"kp2:AAIDoAIB","sent_after":{"orders":{"0":40}}}'
     )
     assert ReplayProgress.read(progress.committable(), 0, 2**50) == progress
     assert ReplayProgress(7).committable() == OffsetAndMetadata(7, "")
 
 
 @pytest.mark.parametrize(
-    "metadata", ["", "kp1:AgM=", "kpr1:", "kpr1:[]", 'kpr1:{"runs":1}', 'kpr1:{"sent_after":1}']
+    "metadata", ["", "kp2:AAID", "kpr1:", "kpr1:[]", 'kpr1:{"runs":1}', 'kpr1:{"sent_after":1}']
 )
 def test_metadata_of_others_says_nothing(metadata: str):
     assert ReplayProgress.read(OffsetAndMetadata(7, metadata), 0, 9) == ReplayProgress(7)

@@ -112,6 +112,7 @@ class FetchedChunk:
     def _records_of(self, piece: Piece, batch: Any) -> Iterator[Record]:
         topic, partition = self._partition
         position = self.next_offset
+        leader_epoch = piece.leader_epoch
         while True:
             try:
                 for record in batch if piece.magic else _dated(batch):
@@ -125,6 +126,8 @@ class FetchedChunk:
                             record.value,
                             record.headers,
                             record.timestamp_type,
+                            None,
+                            leader_epoch,
                         )
                 return
             except MemoryError:

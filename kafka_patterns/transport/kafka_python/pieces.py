@@ -10,11 +10,13 @@ import attrs
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 
+from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
+
 __all__ = ["Damage", "Piece", "pieces_of"]
 
 _OVERHEAD = 12  # offset and length, in all formats
 _LENGTH = struct.Struct(">i")
-_LENGTH_AT, _MAGIC_AT = 8, 16
+_LENGTH_AT, _LEADER_EPOCH_AT, _MAGIC_AT = 8, 12, 16
 _SMALLEST = {0: 26, 1: 34, 2: 61}  # a batch without a record, by its format
 _OFFSET = struct.Struct(">q")
 _LAST_DELTA_AT, _COUNT_AT = 23, 57
@@ -45,6 +47,13 @@ class Piece:
     def magic(self) -> int:
         """The number of its format; -1 if it is too short to tell."""
         return self.raw[_MAGIC_AT] if len(self.raw) > _MAGIC_AT else -1
+
+    @property
+    def leader_epoch(self) -> int:
+        """Of the leader that took it."""
+        if self.magic != _NEWEST:
+            return UNKNOWN_LEADER_EPOCH
+        return int(_LENGTH.unpack_from(self.raw, _LEADER_EPOCH_AT)[0])
 
     @property
     def base_offset(self) -> int:
