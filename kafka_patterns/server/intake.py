@@ -52,7 +52,10 @@ class Intake:
 
     def room(self, partition: TopicPartition, token: AssignedPartition) -> Room:
         """What the books have room for."""
-        return self._ledger.room(token)
+        room = self._ledger.room(token)
+        if not room.records:
+            self._lanes.wait_for_no_more(token)
+        return room
 
     def deliver(
         self, partition: TopicPartition, token: AssignedPartition, records: list[Record]

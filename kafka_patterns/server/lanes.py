@@ -210,6 +210,13 @@ class Lanes(Generic[Item]):
             if lane.holds == hold:
                 self._wake_locked(lane)
 
+    def wait_for_no_more(self, key: Hashable) -> None:
+        """The lane of *key* gets no more items until some of it are worked off."""
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is not None and lane.wake_at is not None:
+                self._wake_locked(lane)
+
     def _wake_locked(self, lane: _Lane[Item]) -> None:
         lane.wake_at = None
         if lane in self._waiting:

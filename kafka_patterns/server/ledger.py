@@ -168,6 +168,11 @@ class Ledger:
                 return room
             return self._refuse(assigned)
 
+    def is_full(self, assigned: AssignedPartition) -> bool:
+        """Whether no more of a partition may be held until some of it is worked off."""
+        with self._lock:
+            return assigned.refused
+
     def _refuse(self, assigned: AssignedPartition) -> Room:
         assigned.refused = True
         self._refused += 1

@@ -197,8 +197,11 @@ class Processor:
         assert batch is not None
         items = self._lanes.gather(first, batch.max_size)
         left = first.arrived + batch.max_wait - time.monotonic()
-        if len(items) < batch.max_size and left > 0:
+        is_full = self._books.ledger.is_full
+        if len(items) < batch.max_size and left > 0 and not is_full(first.assigned):
             self._lanes.hold(first, left, wake_at=batch.max_size)
+            if is_full(first.assigned):  # only just: then nobody woke the lane, which did not wait
+                self._lanes.wait_for_no_more(first.assigned)
             return
         self._watch.begin(first)
         try:

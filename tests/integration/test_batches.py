@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import pytest
 
@@ -32,6 +34,30 @@ def test_batch_is_full_or_its_first_event_waited_long_enough(peers: Peers, wire)
     assert [number for events, _ in batches for number in events] == list(range(6))
     assert [offset for _, offsets in batches for offset in offsets] == list(range(6))
     assert max(len(events) for events, _ in batches) <= 4
+
+
+@pytest.mark.parametrize(
+    "run", [{"max_in_flight": 4}, {"max_in_flight": 8}, {"max_in_flight_bytes": 8_000}]
+)
+@pytest.mark.parametrize("max_wait", [PATIENCE, math.inf])
+def test_batch_waits_for_no_more_than_its_partition_may_hold(
+    peers: Peers, wire, run: dict[str, int], max_wait: float
+):
+    topic = peers.topic(partitions=2)
+    server = peers.server(run=run)
+    batches = []
+
+    @server.event_pattern(topic, batch=Batch(max_size=100, max_wait=max_wait))
+    def entered(events: list[str]):
+        batches.append(len(events))
+
+    with server:
+        for number in range(40):
+            wire.produce(topic, b"%d" % number * 500, partition=number % 2)
+        # The last ones have room, and wait for others.
+        eventually(lambda: sum(batches) >= 40 - 2 * max(batches), PATIENCE / 2)
+
+    assert max(batches) <= 20
 
 
 def test_payloads_of_a_batch_are_structured(peers: Peers):
