@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.consuming.offset_map import encode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.offsets import OffsetTracker
@@ -33,6 +34,8 @@ class AssignedPartition:
     aside_bytes: int = 0
     refused: bool = False
     barrier: Record | None = None
+    # Guards what the handlers of each of its items came to: two that deferred one may end at once.
+    handlers_lock: BriefLock = attrs.field(factory=BriefLock, repr=False)
 
     @property
     def may_deliver(self) -> bool:

@@ -49,12 +49,15 @@ class WorkItem:
 
     def put_letter(self, handler: Any, letter: Letter) -> None:
         """*handler* gave it up."""
-        self.letters = {**self.letters, handler: letter}
+        with self.assigned.handlers_lock:
+            self.letters = {**self.letters, handler: letter}
 
     def drop_letter(self, handler: Any) -> None:
         """What *handler* gave up is acknowledged."""
-        self.letters = {other: self.letters[other] for other in self.letters if other != handler}
+        with self.assigned.handlers_lock:
+            self.letters = {h: letter for h, letter in self.letters.items() if h != handler}
 
     def went_through(self, handler: Any) -> None:
         """*handler* is through with it."""
-        self.handled_by = (*self.handled_by, handler)
+        with self.assigned.handlers_lock:
+            self.handled_by = (*self.handled_by, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,9 @@ from kafka_patterns.headers import CORRELATION_ID, ERROR, REPLY_TOPIC
 from kafka_patterns.message import HeaderPairs, Message
 from kafka_patterns.serialization.json import JsonDeserializer
 from kafka_patterns.serialization.registry import Serialization
-from tests.unit.server_in_fake_time import ServerInFakeTime
+from kafka_patterns.server.assigned import AssignedPartition
+from kafka_patterns.server.work import WorkItem
+from tests.unit.server_in_fake_time import NO_RECORD, NO_ROUTE, ServerInFakeTime
 
 TOPIC = "hero.paid"
 LETTERS = "hero.paid-dlt"
@@ -488,6 +491,59 @@ class TestDeferral:
 
         assert errors_sent(server) == [INTERNAL]
         assert server.position(TOPIC) == 1
+
+    def test_fault_of_ours_leaves_no_lane_standing(self) -> None:
+        """Whoever acknowledges does so once: what breaks off then must come again by itself."""
+        later: list[Any] = []
+
+        @message_pattern(TOPIC)
+        def on_pay(payload: Any, context: KafkaContext) -> None:
+            later.append(context.defer())
+
+        def broken(topic: str, message: Any) -> None:
+            server.producer.refuse = lambda *_: None
+            raise RuntimeError("a fault of ours")
+
+        server = ServerInFakeTime(on_pay)
+        server.producer.refuse = broken
+        server.feed(TOPIC, b"1", headers=REQUEST)
+        server.run(until=100)
+        later[0].failed(ValueError())
+        server.run(until=100)
+        later[1].done("paid")
+        server.run(until=100)
+
+        assert errors_sent(server) == [None]
+        assert server.position(TOPIC) == 1
+
+    def test_handlers_that_end_at_once_keep_what_each_came_to(self) -> None:
+        """Two that deferred an event fail in two threads: neither dead letter is forgotten."""
+        item = WorkItem(NO_RECORD, AssignedPartition(*3 * [NO_RECORD]), NO_ROUTE)
+        other: list[threading.Thread] = []
+
+        class Reading(dict[Any, Any]):
+            """While it is read, the other handler gives the item up as well."""
+
+            def items(self) -> Any:
+                self._let_the_other_in()
+                return super().items()
+
+            def __iter__(self) -> Any:
+                self._let_the_other_in()
+                return super().__iter__()
+
+            def _let_the_other_in(self) -> None:
+                if not other:
+                    put = threading.Thread(target=item.put_letter, args=("other", NO_RECORD))
+                    other.append(put)
+                    put.start()
+                    put.join(0.1)  # it waits for us, or has gone between
+
+        item.letters = Reading({"first": NO_RECORD})
+        item.drop_letter("first")
+        other[0].join(5)
+
+        assert dict(item.letters) == {"other": NO_RECORD}
 
     @every_kind
     def test_handler_that_raises_after_all_is_decided_on(self, kind: type[BaseException]) -> None:
