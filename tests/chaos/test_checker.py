@@ -315,6 +315,15 @@ def test_process_that_gathers_threads():
     assert broken(changed(usages=usages)) == {RESOURCES}
 
 
+def test_process_that_is_connected_late_may_grow_before():
+    usages = [
+        Usage(1, 50_000_000, 12 if second < 30 else 20, float(second)) for second in range(80)
+    ]
+    connected = [StatusChange(1, "connected", 30.0)]
+    assert broken(changed(usages=usages)) == {RESOURCES}
+    assert broken(changed(usages=usages, statuses=connected)) == set()
+
+
 def test_process_that_ends_by_itself():
     deaths = [Died(1, "server-1", 1, 5.0, meant=False)]
     assert broken(changed(deaths=deaths)) == {STATUSES}

@@ -20,9 +20,15 @@ _MOST_THREADS_MORE = 6
 
 def check_resources(history: History) -> list[str]:
     """Processes that grew from their warm-up to their end."""
+    # What a process needs it has when it has been connected for a while.
+    connected_at: dict[int, float] = {}
+    for change in history.statuses:
+        if change.status == "connected":
+            connected_at.setdefault(change.pid, change.at)
     by_process: defaultdict[int, list[Usage]] = defaultdict(list)
     for usage in history.usages:
-        by_process[usage.pid].append(usage)
+        if usage.at >= connected_at.get(usage.pid, float("inf")):
+            by_process[usage.pid].append(usage)
     found = []
     for pid, usages in by_process.items():
         warm_at = usages[0].at + _WARM_UP_SECONDS
