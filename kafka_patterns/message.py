@@ -25,6 +25,9 @@ HeaderValue = str | bytes
 HeadersLike = Mapping[str, HeaderValue] | Sequence[tuple[str, HeaderValue | None]]
 HeaderPairs = list[tuple[str, bytes | None]]
 
+_HEADER_OVERHEAD_BYTES = 150
+"""Of the pair, its place in the list, and the objects of name and value."""
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -132,6 +135,17 @@ class Record(NamedTuple):
     def size(self) -> int:
         """Bytes of key and value."""
         return len(self.key or b"") + len(self.value or b"")
+
+    @property
+    def held_bytes(self) -> int:
+        """How much memory its parts take: those of :attr:`size`, and the headers.
+
+        A header has its objects, beside which two bytes on the wire are nothing.
+        """
+        size = self.size
+        for name, value in self.headers:
+            size += _HEADER_OVERHEAD_BYTES + len(name) + len(value or b"")
+        return size
 
     def header(self, name: str) -> bytes | None:
         """The last value of a header, or ``None`` if it is absent or null."""

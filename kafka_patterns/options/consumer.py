@@ -61,6 +61,7 @@ class ConsumerOptions:
         long the member's thread may be stuck. Handlers do not count: they may run for hours.
     :param metadata_max_age_ms: how old the knowledge of topics and partitions may get.
     :param max_partition_fetch_bytes: most bytes of one partition in one answer.
+    :param max_unpacked_bytes: a compressed batch that unpacks to more is poison.
     :param fetch_min_bytes: the broker answers once it has so many bytes.
     :param fetch_max_bytes: most bytes in one answer.
     :param fetch_max_wait_ms: how long the broker may wait for `fetch_min_bytes`.
@@ -103,6 +104,9 @@ class ConsumerOptions:
         unit="bytes",
         alias=("maxPartitionFetchBytes", "maxBytesPerPartition"),
         maps_to="`max_partition_fetch_bytes`",
+    )
+    max_unpacked_bytes: int = option(
+        67_108_864, integer(1), unit="bytes", maps_to="reading compressed batches"
     )
     fetch_min_bytes: int = option(
         1,

@@ -190,7 +190,7 @@ class Ledger:
                 return []
             deliver = assigned.tracker.deliver
             new = [record for record in records if deliver(record.offset, record.leader_epoch)]
-            self._hold(assigned, len(new), sum(record.size for record in new))
+            self._hold(assigned, len(new), sum(record.held_bytes for record in new))
             return new
 
     def _hold(self, assigned: AssignedPartition, records: int, size: int) -> None:
@@ -208,16 +208,16 @@ class Ledger:
         """*held* wait for one that failed; ``True`` if partitions wait for the room this made."""
         with self._lock:
             for assigned, record in held:
-                self._hold(assigned, -1, -record.size)
-                self._keep_aside(assigned, 1, record.size)
+                self._hold(assigned, -1, -record.held_bytes)
+                self._keep_aside(assigned, 1, record.held_bytes)
             return self._refused > 0 and self._admit()
 
     def take_back(self, aside: Iterable[tuple[AssignedPartition, Record]]) -> None:
         """*aside* wait no longer; they are held like others again."""
         with self._lock:
             for assigned, record in aside:
-                self._keep_aside(assigned, -1, -record.size)
-                self._hold(assigned, 1, record.size)
+                self._keep_aside(assigned, -1, -record.held_bytes)
+                self._hold(assigned, 1, record.held_bytes)
 
     def _keep_aside(self, assigned: AssignedPartition, records: int, size: int) -> None:
         """So many more wait aside, or fewer."""
@@ -254,7 +254,7 @@ class Ledger:
         with self._lock:
             if finished:
                 self._finish(assigned, record)
-            self._hold(assigned, -1, -record.size)
+            self._hold(assigned, -1, -record.held_bytes)
             if record is assigned.barrier:
                 assigned.barrier = None
             makes_room = self._refused > 0 and self._admit_after(assigned)

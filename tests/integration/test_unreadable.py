@@ -57,6 +57,22 @@ def notes_of(server: ServerKafka, topic: str, **marks: Any) -> list[tuple[Any, i
     return seen
 
 
+def test_what_unpacks_to_too_much_is_poison(peers: Peers, wire: Wire):
+    topic = peers.topic()
+    server = peers.server(run={"on_poison": "skip"}, consumer={"max_unpacked_bytes": 100_000})
+    events = collect_events(server, topic)
+
+    with server, peers.client(send={"compression": "gzip"}) as client:
+        client.emit(topic, "x" * 90_000)
+        client.emit(topic, "x" * 400_000)
+        client.emit(topic, "y" * 90_000)
+        eventually(lambda: wire.committed(server.group_id, topic) == {0: 3}, PATIENCE)
+        counters = server.health().counters
+
+    assert events == ["x" * 90_000, "y" * 90_000]
+    assert counters["poison_skipped"] == 1
+
+
 @pytest.mark.parametrize("ordering", ["key", "partition", "unordered"])
 def test_what_cannot_be_read_is_skipped_where_that_is_said(peers: Peers, wire: Wire, ordering):
     topic = peers.topic()

@@ -26,7 +26,7 @@ def batch(
     attributes: int = 0,
 ) -> bytes:
     """A batch as Kafka stores it; *end* is the offset after it, where compaction took the tail."""
-    builder = DefaultRecordBatchBuilder(2, compression, 0, -1, -1, -1, 1 << 20)
+    builder = DefaultRecordBatchBuilder(2, compression, 0, -1, -1, -1, 1 << 30)
     for offset in offsets:
         # The builder's deltas count from 0: the base offset is written below.
         assert builder.append(offset - offsets[0], 1000 + offset, key, value, list(headers))

@@ -62,6 +62,7 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "consumer.max_poll_interval_ms": (70_000, {}),
     "consumer.metadata_max_age_ms": (7, {}),
     "consumer.max_partition_fetch_bytes": (7, {}),
+    "consumer.max_unpacked_bytes": (7, {}),
     "consumer.fetch_min_bytes": (7, {}),
     "consumer.fetch_max_bytes": (7, {}),
     "consumer.fetch_max_wait_ms": (7, {}),

@@ -48,6 +48,18 @@ def release(ledger: Ledger, assigned: AssignedPartition, one: Record) -> bool:
     return ledger.release(assigned, one, finished=False).makes_room
 
 
+def test_headers_take_room() -> None:
+    ledger = Ledger(10, 1_000_000)
+    hero = open_at(ledger, HERO, 0)
+    large = record(HERO, 0)._replace(headers=[("h", bytes(900_000))])
+
+    ledger.accept(hero, [large])
+    assert ledger.room(hero).bytes < 100_000
+
+    release(ledger, hero, large)
+    assert ledger.room(hero).bytes == 1_000_000
+
+
 class TestBarrier:
     def test_nothing_more_is_held_until_the_barrier_is_released(self) -> None:
         ledger = Ledger(10, PLENTY)

@@ -12,6 +12,7 @@ from typing import Any
 from kafka_patterns.message import Record, TopicPartition, Unreadable
 from kafka_patterns.transport.kafka_python.pieces import Damage, Piece, pieces_of
 from kafka_patterns.transport.kafka_python.salvage import salvage
+from kafka_patterns.transport.kafka_python.unpacking import MAX_UNPACKED_BYTES
 
 __all__ = ["FetchedChunk"]
 
@@ -29,6 +30,7 @@ class FetchedChunk:
     :param data: the record batches as they came.
     :param check_crcs: whether each batch's checksum is compared.
     :param believed: the offset at which damage is taken for what is in the log.
+    :param max_unpacked_bytes: a batch that unpacks to more cannot be read.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class FetchedChunk:
         *,
         check_crcs: bool = True,
         believed: int | None = None,
+        max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
     ) -> None:
         self._partition = partition
         self._check_crcs = check_crcs
         self._believed = believed
+        self._max_unpacked_bytes = max_unpacked_bytes
         self._ahead: Record | None = None
         self._failure: Exception | None = None
         self.next_offset = position
@@ -68,7 +72,7 @@ class FetchedChunk:
         while self._ahead is not None and len(taken) < max_records and size < max_bytes:
             record = self._ahead
             taken.append(record)
-            size += record.size
+            size += record.held_bytes
             self.next_offset = record.offset + 1
             self._look_ahead()
             if record.unreadable is not None:
@@ -99,7 +103,9 @@ class FetchedChunk:
             if piece.is_cut_off and not piece.is_first:
                 return  # the broker's answer ends here: the next one begins with it
             try:
-                batch = piece.open(check_crcs=self._check_crcs)
+                batch = piece.open(
+                    check_crcs=self._check_crcs, max_unpacked_bytes=self._max_unpacked_bytes
+                )
             except Damage as damage:
                 if self.next_offset != self._believed:
                     raise

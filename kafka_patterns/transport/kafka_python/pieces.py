@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
-from kafka.record.default_records import DefaultRecordBatch
-from kafka.record.legacy_records import LegacyRecordBatch
+
+from kafka_patterns.transport.kafka_python.unpacking import BoundedBatch, BoundedLegacyBatch
 
 from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
 
@@ -81,8 +81,8 @@ class Piece:
         end = int(offset) + int(delta) + 1
         return end if self.following is None else min(end, max(self.following, int(offset) + 1))
 
-    def open(self, *, check_crcs: bool) -> Any:
-        """The base's batch.
+    def open(self, *, check_crcs: bool, max_unpacked_bytes: int) -> Any:
+        """A batch as the base has them.
 
         :raises Damage: if it is none.
         """
@@ -93,9 +93,9 @@ class Piece:
             raise Damage(f"a batch of the unknown format {magic}")
         try:
             batch = (
-                DefaultRecordBatch(self.raw)
+                BoundedBatch(self.raw, max_unpacked_bytes)
                 if magic == _NEWEST
-                else LegacyRecordBatch(self.raw, magic)
+                else BoundedLegacyBatch(self.raw, magic, max_unpacked_bytes)
             )
             sound = not check_crcs or batch.validate_crc()
         except (AssertionError, struct.error) as error:

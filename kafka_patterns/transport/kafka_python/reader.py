@@ -24,6 +24,7 @@ from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 from kafka_patterns.transport.kafka_python.pieces import Damage
 from kafka_patterns.transport.kafka_python.troubles import Troubles
+from kafka_patterns.transport.kafka_python.unpacking import MAX_UNPACKED_BYTES
 
 __all__ = ["KafkaReader"]
 
@@ -48,6 +49,7 @@ class KafkaReader:
 
     :param max_bytes: how much may lie here fetched and not taken; each partition has an equal
         part, and a single batch may be larger. ``None`` leaves it to the settings.
+    :param max_unpacked_bytes: a batch that unpacks to more cannot be read.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class KafkaReader:
         config: Mapping[str, Any],
         max_bytes: int | None = None,
         watch: Callable[[bool], None] | None = None,
+        max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
     ) -> None:
         self._consumer = KafkaConsumer(
             **config,
@@ -72,6 +75,7 @@ class KafkaReader:
         self._chunks: dict[TopicPartition, FetchedChunk] = {}
         self._reached: dict[TopicPartition, int] = {}
         self._max_bytes = max_bytes
+        self._max_unpacked_bytes = max_unpacked_bytes
         self._max_chunk_bytes: int = self._fetcher.config["max_partition_fetch_bytes"]
         self._unknown_since: dict[TopicPartition, float] = {}
         self._troubles = Troubles()
@@ -209,6 +213,7 @@ class KafkaReader:
             data,
             check_crcs=self._consumer.config["check_crcs"],
             believed=self._believed_damage(partition),
+            max_unpacked_bytes=self._max_unpacked_bytes,
         )
         state.position = chunk.next_offset
         if chunk.exhausted:

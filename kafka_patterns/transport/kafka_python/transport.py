@@ -64,7 +64,8 @@ class KafkaPythonTransport:
         self, max_bytes: int | None = None, watch: Callable[[bool], None] | None = None
     ) -> KafkaReader:
         config = settings.reader_config(self._options, self._client_id)
-        return KafkaReader(self._with_version(config), max_bytes, watch)
+        most = self._options.consumer.max_unpacked_bytes
+        return KafkaReader(self._with_version(config), max_bytes, watch, most)
 
     def member(
         self,
