@@ -19,7 +19,7 @@ from kafka_patterns.serialization.typed import (
 )
 from kafka_patterns.synchronous import refuse_async, refuse_awaitable
 
-__all__ = ["Serialization", "check_converter"]
+__all__ = ["Serialization", "check_converter", "check_deserializer", "check_serializer"]
 
 
 class Serialization:
@@ -53,14 +53,10 @@ class Serialization:
         :raises ConfigurationError: if an object lacks the method, or it is asynchronous.
         """
         if serializer is not None:
-            if not isinstance(serializer, Serializer):
-                raise ConfigurationError(f"{serializer!r} has no serialize() method")
-            refuse_async(serializer.serialize, "serializer")
+            check_serializer(serializer)
             self._serializers[pattern] = serializer
         if deserializer is not None:
-            if not isinstance(deserializer, Deserializer):
-                raise ConfigurationError(f"{deserializer!r} has no deserialize() method")
-            refuse_async(deserializer.deserialize, "deserializer")
+            check_deserializer(deserializer)
             self._deserializers[pattern] = deserializer
         if converter is not None:
             check_converter(converter)
@@ -87,9 +83,13 @@ class Serialization:
             ) from error
         return encode_message(message, serializer=serializer, topic=topic)
 
-    def decode(self, record: Record, *, pattern: str) -> Any:
+    def decode(
+        self, record: Record, *, pattern: str, deserializer: Deserializer | None = None
+    ) -> Any:
         """Read the payload of *record*.
 
+        :param deserializer: in place of that of *pattern*: one of several handlers may have its
+            own.
         :raises PayloadError: if the deserializer fails, whatever it raises, or if the record could
             not be read at all.
         """
@@ -98,7 +98,7 @@ class Serialization:
                 f"topic {record.topic!r}, partition {record.partition}, offset {record.offset} "
                 f"cannot be read: {record.unreadable.reason}"
             )
-        deserializer = self._deserializers.get(pattern, self._deserializer)
+        deserializer = deserializer or self._deserializers.get(pattern, self._deserializer)
         try:
             return refuse_awaitable(deserializer.deserialize(record), "deserialize()")
         except PayloadError:
@@ -119,7 +119,7 @@ class Serialization:
     ) -> BodyReader:
         """Return what makes *annotation* of the payloads of *pattern*.
 
-        :param deserializer: the one that will read them, if it is not used for *pattern* yet.
+        :param deserializer: the one that will read them, in place of that of *pattern*.
         :param converter: likewise.
         :raises ConfigurationError: if nothing can be read as *annotation*.
         """
@@ -134,6 +134,26 @@ class Serialization:
 
 def _json_serializer(converter: Converter | None) -> JsonSerializer:
     return JsonSerializer(None if converter is None else converter.unstructure)
+
+
+def check_serializer(serializer: Any) -> None:
+    """Refuse what is no serializer.
+
+    :raises ConfigurationError: if it has no ``serialize()``, or that is asynchronous.
+    """
+    if not isinstance(serializer, Serializer):
+        raise ConfigurationError(f"{serializer!r} has no serialize() method")
+    refuse_async(serializer.serialize, "serializer")
+
+
+def check_deserializer(deserializer: Any) -> None:
+    """Refuse what is no deserializer.
+
+    :raises ConfigurationError: if it has no ``deserialize()``, or that is asynchronous.
+    """
+    if not isinstance(deserializer, Deserializer):
+        raise ConfigurationError(f"{deserializer!r} has no deserialize() method")
+    refuse_async(deserializer.deserialize, "deserializer")
 
 
 def check_converter(converter: Any) -> None:

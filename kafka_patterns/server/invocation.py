@@ -283,7 +283,11 @@ class InvocationMaker:
         """
         invocation = Invocation(item, handler, self, conclude, expects_reply)
         try:
-            invocation.value = self.serialization.decode(item.record, pattern=handler.mark.pattern)
+            invocation.value = self.serialization.decode(
+                item.record,
+                pattern=handler.mark.pattern,
+                deserializer=handler.mark.deserializer,
+            )
         except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
             invocation.poison = _unreadable(error, "the deserializer")
         return invocation

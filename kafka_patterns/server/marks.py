@@ -16,7 +16,11 @@ from kafka_patterns.failures.policy import Retry
 from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import MARKS_ATTRIBUTE, normalize_pattern, validate_topic_name
 from kafka_patterns.serialization.base import Deserializer, Serializer
-from kafka_patterns.serialization.registry import check_converter
+from kafka_patterns.serialization.registry import (
+    check_converter,
+    check_deserializer,
+    check_serializer,
+)
 from kafka_patterns.synchronous import refuse_async
 
 __all__ = [
@@ -215,6 +219,10 @@ def _marker(pattern: Any, template: HandlerMark) -> Callable[[Function], Functio
 
 
 def _check(mark: HandlerMark) -> None:
+    if mark.serializer is not None:
+        check_serializer(mark.serializer)
+    if mark.deserializer is not None:
+        check_deserializer(mark.deserializer)
     if mark.converter is not None:
         check_converter(mark.converter)
     if mark.ordering not in _ORDERINGS:

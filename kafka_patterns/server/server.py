@@ -24,6 +24,7 @@ from kafka_patterns.server.life import ServerLife
 from kafka_patterns.server.marks import (
     Batch,
     Function,
+    HandlerKind,
     Ordering,
     event_pattern,
     marks_of,
@@ -144,7 +145,10 @@ class ServerKafka(ServerLife):
         self._refuse_while_running("registering a handler")
         self._routes.add(handler)
         mark = handler.mark
-        self._serialization.use(mark.pattern, mark.serializer, mark.deserializer, mark.converter)
+        if mark.kind is HandlerKind.MESSAGE:
+            # For its replies. What an event handler reads with is its own: others of its topic
+            # read with theirs.
+            self._serialization.use(mark.pattern, mark.serializer, converter=mark.converter)
 
     def _refuse_while_running(self, what: str) -> None:
         if self._engine is not None:

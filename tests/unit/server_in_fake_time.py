@@ -126,6 +126,7 @@ class ServerInFakeTime:
         on_poison: str = "hold",
         auto_commit: bool = True,
         ledger: Ledger | None = None,
+        routes: Routes | None = None,
         serialization: Serialization | None = None,
         middleware: Sequence[Any] = (),
         filters: Sequence[Any] = (),
@@ -135,7 +136,7 @@ class ServerInFakeTime:
         self.time = FakeTime()
         self.producer = FakeProducer()
         self.counters = Counters()
-        self.routes = Routes()
+        self.routes = Routes() if routes is None else routes
         serialization = serialization or Serialization(None, None)
         for function in handlers:
             for mark in marks_of(function):

@@ -272,6 +272,35 @@ class TestObjects:
         assert server.counters.snapshot()["poison_skipped"] == 1
 
 
+def test_each_of_several_handlers_reads_with_its_own() -> None:
+    seen: list[Any] = []
+    doubled = make_converter()
+    doubled.register_structure_hook(Money, lambda value, _: Money(2 * value["amount"]))
+    server = ServerKafka({"converter": money_converter()})
+
+    @server.event_pattern(TOPIC)
+    def plain(payload: Any) -> None:
+        seen.append(payload)
+
+    @server.event_pattern(TOPIC, deserializer=Makes(Money(7)))
+    def made(money: Money) -> None:
+        seen.append(money)
+
+    @server.event_pattern(TOPIC, converter=doubled)
+    def converted(money: Money) -> None:
+        seen.append(money)
+
+    @server.event_pattern(TOPIC)
+    def common(money: Money) -> None:
+        seen.append(money)
+
+    running = ServerInFakeTime(serialization=server._serialization, routes=server._routes)
+    running.feed(TOPIC, b'{"amount":1}')
+    running.run(until=1)
+
+    assert seen == [{"amount": 1}, Money(7), Money(2), Money(1)]
+
+
 class TestConverters:
     def test_handler_is_given_what_the_converter_makes(self) -> None:
         seen = []
