@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from kafka_patterns.consuming.topics import check_right, find_topics
 from kafka_patterns.errors import TransportError
+from kafka_patterns.message import TopicPartition
 from kafka_patterns.rights import READ
 from kafka_patterns.server.assignments import Assignments
 from kafka_patterns.server.routes import Routes
-from kafka_patterns.transport.base import Admin, Unsupported
+from kafka_patterns.transport.base import EARLIEST, LATEST, Admin, Unsupported
 from kafka_patterns.transport.group import Member
 
 __all__ = ["Discovery"]
@@ -64,6 +65,29 @@ class Discovery:
             )
         if self._routes.has_expressions:
             self._match_first()
+
+    def warn_of_left_behind(self, group: str) -> None:
+        """Name the retry topics of an earlier deployment that hold events and that nobody reads."""
+        try:
+            existing = self._admin.topics(_ANSWER_SECONDS)
+            for topic in self._routes.left_behind(group, existing):
+                if self._holds_any(topic, existing[topic]):
+                    logger.warning(
+                        "retry topic %r holds events of an earlier deployment with more delays, "
+                        "and nobody reads it: what is not handled yet is never tried again. Give "
+                        "the handler its delays back until that is done, or delete the topic",
+                        topic,
+                    )
+        except TransportError as error:
+            logger.warning("looking for retry topics that nobody reads failed: %s", error)
+
+    def _holds_any(self, topic: str, numbers: Collection[int]) -> bool:
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        firsts, ends = (
+            self._admin.offsets(dict.fromkeys(partitions, which), _ANSWER_SECONDS)
+            for which in (EARLIEST, LATEST)
+        )
+        return any(firsts.get(partition) != ends.get(partition) for partition in partitions)
 
     def _create_topics(self, retry_topics: Mapping[str, str]) -> None:
         """Create retry topics with as many partitions as the topics they belong to have."""

@@ -172,6 +172,7 @@ class Engine:
         """
         self._admin.check_connection(self._options.client.connection_timeout_ms / 1000)
         self._discovery.look_first(self._retry_topics, self._stopping.wait)
+        self._discovery.warn_of_left_behind(self._group_id)
         self._producer = self._transport.producer()
         self._producer.learn(self._routes.reply_topics)
         send_timeout = self._options.send.timeout_ms / 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from kafka_patterns import headers
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import is_own_business, reply_topic
@@ -121,6 +122,23 @@ class Routes:
                 if retry.create:
                     wanted[topic] = route.topic
         return wanted
+
+    def left_behind(self, group: str, existing: Collection[str]) -> list[str]:
+        """Which *existing* topics held later tries of events once, and are read no longer.
+
+        A handler had more delays, or retry topics at all, when they were made.
+        """
+        firsts = [
+            f"{topic}-{group}{headers.RETRY_TOPIC_MARK}"
+            for topic, route in self._routes.items()
+            if route.events and not route.retry_level
+        ]
+        return sorted(
+            topic
+            for topic in existing
+            if self.get(topic) is None
+            and any(topic.startswith(first) and topic[len(first) :].isdecimal() for first in firsts)
+        )
 
     def renew_limits(self) -> None:
         """Limits for a new run: nothing runs, and nothing waits for its turn.

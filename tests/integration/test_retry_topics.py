@@ -70,3 +70,21 @@ def test_services_on_one_topic_do_not_read_each_others_retries(peers: Peers, wir
         eventually(lambda: sum(wire.committed(failing.group_id, retry_topic).values()) == 1)
         eventually(lambda: seen)
     assert seen == [1]
+
+
+def test_retry_topic_that_a_deployment_left_behind_is_named(peers: Peers, wire: Wire, caplog):
+    topic = peers.topic()
+    servers = [peers.server() for _ in range(2)]
+    left, empty = (f"{topic}-{servers[0].group_id}-retry-{number}" for number in (3, 4))
+    for name in (left, empty):
+        peers.broker.create_topic(name)
+    wire.produce(left, b"waits")
+
+    for server, delays in zip(servers, [(1, 1), (1, 1, 1, 1)], strict=True):
+        caplog.clear()
+        server.event_pattern(topic, retry=RetryTopics(delays=delays))(lambda event: None)
+        with server:
+            assert (f"{left!r} holds events of an earlier deployment" in caplog.text) == (
+                len(delays) == 2
+            )
+            assert repr(empty) not in caplog.text

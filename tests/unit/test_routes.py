@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka_patterns import ServerKafka
+from kafka_patterns import RetryTopics, ServerKafka
 from kafka_patterns.errors import ConfigurationError
 from kafka_patterns.server.handlers import Handler, make_handler
 from kafka_patterns.server.marks import HandlerKind, HandlerMark
@@ -137,3 +137,19 @@ class TestServer:
             server.event_pattern("hero")(lambda message, hero: None)
 
         assert list(server._routes.topics) == []
+
+
+def test_retry_topics_that_nobody_reads_any_more_are_known() -> None:
+    routes = Routes()
+    fewer = HandlerMark("orders", EVENT, retry=RetryTopics(delays=(1, 2)))
+    routes.add(make_handler(fewer, lambda event: None))
+    routes.add(handler(EVENT, "plain"))
+    routes.add(handler(MESSAGE, "asked"))
+    routes.open_retry_topics("shop")
+    existing = [f"{topic}-shop-retry-{n}" for topic in ("orders", "plain") for n in (1, 2, 3)]
+    others = ["asked-shop-retry-1", "orders-other-retry-3", "orders-shop-retry-x", "orders"]
+
+    assert routes.left_behind("shop", [*existing, *others]) == [
+        *("orders-shop-retry-3", "plain-shop-retry-1", "plain-shop-retry-2"),
+        "plain-shop-retry-3",
+    ]
