@@ -195,6 +195,7 @@ class SendFailed(RequestError):
         what it is.
     :param too_large: whether it was refused for its size.
     :param forbidden: whether the right to write it is missing.
+    :param topic_missing: whether the cluster says that its topic does not exist.
     :param results: for a batch, one entry per message in the order given: the
         acknowledged position, or the error of that message.
     """
@@ -207,6 +208,7 @@ class SendFailed(RequestError):
         retriable: bool = False,
         too_large: bool = False,
         forbidden: bool = False,
+        topic_missing: bool = False,
         results: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
@@ -214,6 +216,7 @@ class SendFailed(RequestError):
         self.retriable = retriable
         self.too_large = too_large
         self.forbidden = forbidden
+        self.topic_missing = topic_missing
         self.results = list(results)
 
 

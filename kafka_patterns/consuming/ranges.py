@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.transport.base import EARLIEST, Admin, OffsetOutOfRange, Reader, Room
+from kafka_patterns.transport.base import (
+    EARLIEST,
+    LATEST,
+    Admin,
+    OffsetOutOfRange,
+    PartitionsReappeared,
+    Reader,
+    Room,
+)
 
 __all__ = ["RangeReader"]
 
@@ -67,7 +75,11 @@ class RangeReader:
         try:
             polled = self._reader.poll(_POLL_SECONDS, lambda _: room)
         except OffsetOutOfRange as error:
+            self._refuse_if_made_again(error.positions)
             self._go_on_at_the_first_left(error.positions)
+            return []
+        except PartitionsReappeared as error:
+            self._refuse_if_made_again(error.unknown_since)
             return []
         found = [
             record
@@ -83,6 +95,19 @@ class RangeReader:
         for partition in finished:
             del self._ends[partition]
         return found
+
+    def _refuse_if_made_again(self, partitions: Collection[TopicPartition]) -> None:
+        """What stands there now would be taken for what stood there when the ends were asked for.
+
+        :raises TransportError: if a partition ends before it did.
+        """
+        ends = self._admin.offsets(dict.fromkeys(partitions, LATEST), _ANSWER_SECONDS)
+        for partition, end in ends.items():
+            if end < self._ends.get(partition, 0):
+                raise TransportError(
+                    f"{partition} ended at {self._ends[partition]} before, and ends at {end} now: "
+                    "its topic was deleted and made again, or its broker lost records"
+                )
 
     def _go_on_at_the_first_left(self, positions: Mapping[TopicPartition, int]) -> None:
         """The broker deleted what was to be read next."""

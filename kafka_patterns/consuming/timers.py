@@ -14,6 +14,8 @@ __all__ = ["Timer", "Timers"]
 logger = logging.getLogger("kafka_patterns.timers")
 
 _IDLE_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 3600.0
+"""A condition takes no more than some years, and some timers are never due."""
 _SPARE_ENTRIES = 64
 
 
@@ -128,7 +130,8 @@ class Timers:
                     self._clear()
                     self._thread = None
                     return None
-                self._condition.wait(self._heap[0][0] - now if self._waiting else _IDLE_SECONDS)
+                wait = self._heap[0][0] - now if self._waiting else _IDLE_SECONDS
+                self._condition.wait(min(wait, _LONGEST_WAIT_SECONDS))
 
     def _pop_due(self, now: float) -> Callable[[], object] | None:
         while self._heap and (self._heap[0][0] <= now or self._heap[0][2].function is None):

@@ -92,7 +92,9 @@ REFUSALS: Mapping[str, Mapping[str, Refusal]] = {
         "isolation_level": Refusal(
             "kafka-python-ng cannot filter aborted transactions", ("read_uncommitted",)
         ),
-        "max_in_flight_requests": Refusal("one fetch per broker is under way at a time", (None,)),
+        "max_in_flight_requests": Refusal(
+            "the library decides how many fetches are under way: two per broker at most", (None,)
+        ),
         "partition_assigners": Refusal("the library has its own: they keep partitions stable"),
         "partition_assignment_strategy": Refusal(
             "the library has its own: they keep partitions stable"

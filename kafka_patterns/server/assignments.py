@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import CommitFailed, NotAuthorized, TransportError
@@ -38,14 +38,34 @@ class Assignments:
         self._fetcher = fetcher
         self._first = EARLIEST if from_beginning else LATEST
         self._existed: dict[str, Collection[int]] = {}
+        self._looked: set[str] = set()
         self._current: Assignment | None = None
         self._retry_at = 0.0
         self._ask_again_at = 0.0
         self._forbidden: dict[TopicPartition, Standing] = {}  # replaced as a whole
 
     def existed(self, partitions: Mapping[str, Collection[int]]) -> None:
-        """These existed when the server came, by topic: all in others of the topic is for it."""
+        """These existed when the group came, by topic: all in others of the topic is for it."""
         self._existed.update(partitions)
+
+    def look_first(self, member: Member) -> None:
+        """Before a join: of which topics the group has commits, and so came earlier than this.
+
+        Later this might tell nothing: when several members start a new group at the same time,
+        the first of them commits while the others have yet to open their share.
+        """
+        try:
+            self._look(member, self._existed)
+        except TransportError as error:
+            logger.info("looking for earlier commits again once they are needed: %s", error)
+
+    def _look(self, member: Member, topics: Iterable[str]) -> None:
+        unknown = set() if self._first == EARLIEST else set(topics) - self._looked
+        partitions = [TopicPartition(t, p) for t in unknown for p in self._existed.get(t, ())]
+        committed = member.committed(partitions, _ANSWER_SECONDS) if partitions else {}
+        known = {partition.topic for partition, entry in committed.items() if entry is not None}
+        self.existed(dict.fromkeys(known, ()))
+        self._looked |= unknown
 
     def set(self, assignment: Assignment) -> None:
         """The group decided."""
@@ -172,11 +192,9 @@ class Assignments:
         """
         committed = member.committed(partitions, _ANSWER_SECONDS)
         starts = {tp: entry for tp, entry in committed.items() if entry is not None}
-        new = {
-            tp: EARLIEST if self._is_new(tp) else self._first
-            for tp in partitions
-            if tp not in starts
-        }
+        missing = [partition for partition in partitions if partition not in starts]
+        self._look(member, {partition.topic for partition in missing})
+        new = {tp: EARLIEST if self._is_new(tp) else self._first for tp in missing}
         if new:
             found = self._admin.offsets(new, _ANSWER_SECONDS)
             first = {tp: OffsetAndMetadata(offset) for tp, offset in found.items()}

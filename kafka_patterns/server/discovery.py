@@ -57,6 +57,8 @@ class Discovery:
         check_right(self._admin, sorted(retry_topics), READ)
         existing, missing = find_topics(self._admin, self._routes.topics, _PATIENCE_SECONDS, wait)
         self._assignments.existed(existing)
+        # They belong to this group alone, whenever they were made.
+        self._assignments.existed(dict.fromkeys(self._routes.retry_topics, ()))
         if missing:
             logger.warning(
                 "these topics do not exist and the broker does not create them: %s; they are "

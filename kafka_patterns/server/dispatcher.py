@@ -39,6 +39,7 @@ class Dispatcher:
     :param skip_expired: whether requests whose callers wait no longer are skipped.
     :param reply_ended: told when the last reply to a request is settled, and whether all of them
         went where they could.
+    :param reply_waits: told that a reply of an item cannot go yet.
     :param still_wanted: whether replies of an item are worth sending again.
     """
 
@@ -51,6 +52,7 @@ class Dispatcher:
         *,
         skip_expired: bool,
         reply_ended: Callable[[WorkItem, bool], None],
+        reply_waits: Callable[[WorkItem], None],
         still_wanted: Callable[[WorkItem], bool],
     ) -> None:
         self._invocations = invocations
@@ -59,6 +61,7 @@ class Dispatcher:
         self._recovery = recovery
         self._skip_expired = skip_expired
         self._reply_ended = reply_ended
+        self._reply_waits = reply_waits
         self._still_wanted = still_wanted
 
     def process(self, item: WorkItem) -> Outcome:
@@ -77,21 +80,36 @@ class Dispatcher:
         self._recovery.begin(item)
         handler = item.route.message
         address = read_address(item.record)
-        if handler is None or address is None:
-            outcome = self._run_events(item, item.route.events if handler is None else [handler])
-            if address is None or not isinstance(outcome, Finished):
-                return outcome
-        if handler is not None and handler in item.letters:
+        if handler is None:
+            return self._answer_after_events(item, self._run_events(item, item.route.events))
+        if address is None:
+            return self._run_events(item, [handler])
+        if handler in item.letters:
             return self._recovery.bury(item, handler)  # it was answered before
-        if handler is not None and self._is_expired(item):
+        if self._is_expired(item):
             self._replier.counters.add("requests_expired")
             item.given_up = True
             return FINISHED
-        replies = self._replies(item, handler, address)
-        if handler is None:
-            replies.error(headers.NO_MESSAGE_HANDLER, is_last=False)
+        return self._run_request(item, handler, self._replies(item, handler, address))
+
+    def _answer_after_events(self, item: WorkItem, outcome: Outcome) -> Outcome:
+        """Whenever event handlers are through with a request, its caller need not wait any more."""
+        if isinstance(outcome, Deferred):
+            return outcome.then(lambda settled: self._answer_after_events(item, settled))
+        if isinstance(outcome, Finished) and self.answer_without_handler(item):
             return Finished(reply_under_way=True)
-        return self._run_request(item, handler, replies)
+        return outcome
+
+    def answer_without_handler(self, item: WorkItem) -> bool:
+        """Answer what event handlers are through with, if it is a request.
+
+        :returns: whether a reply is under way, whose end will be told.
+        """
+        address = read_address(item.record)
+        if address is None or item.route.retry_level:  # that was answered when it went there
+            return False
+        self._replies(item, None, address).error(headers.NO_MESSAGE_HANDLER, is_last=False)
+        return True
 
     def _replies(
         self, item: WorkItem, handler: Handler | None, address: ReplyAddress
@@ -106,6 +124,7 @@ class Dispatcher:
             self._timers,
             ended=functools.partial(self._reply_ended, item),
             is_wanted=lambda: self._still_wanted(item),
+            waits=lambda: self._reply_waits(item),
         )
 
     def _is_expired(self, item: WorkItem) -> bool:

@@ -249,6 +249,7 @@ class Engine:
             recovery,
             skip_expired=self._options.run.skip_expired,
             reply_ended=self._books.reply_ended,
+            reply_waits=self._books.reply_waits,
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )
 

@@ -80,6 +80,7 @@ class GroupDecisions:
         """Let what runs finish, for a while: what leaves would otherwise run twice."""
         if member.membership_lost:
             self._lose_all()
+            self._assignments.look_first(member)
             return True
         self._is_quiet = self._is_quiet or self._quiet_down()
         return self._is_quiet

@@ -45,6 +45,12 @@ class Deferred:
 
     when_settled: Callable[[Callable[[Outcome], None]], None]
 
+    def then(self, change: Callable[[Outcome], Outcome]) -> Deferred:
+        """The same with what *change* makes of the outcome."""
+        return Deferred(
+            lambda listener: self.when_settled(lambda settled: listener(change(settled)))
+        )
+
 
 def worse(one: Outcome, other: Outcome) -> Outcome:
     """What becomes of a record that two handlers ended differently: no try comes too early."""

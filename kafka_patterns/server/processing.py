@@ -45,7 +45,8 @@ class Books:
     fetcher: Fetcher
     auto_commit: bool
     threshold: int | None
-    ends_lock: BriefLock = attrs.field(factory=BriefLock)  # guards the ends of items with several
+    # Guards the ends of items with several, and what moves them aside and back.
+    ends_lock: BriefLock = attrs.field(factory=BriefLock)
 
     def release(self, item: WorkItem) -> None:
         """One end of the item came: at the last it is finished, unless the user commits by hand.
@@ -83,6 +84,8 @@ class Books:
         self._release(item, finished=finished and not item.unfinished)
 
     def _release(self, item: WorkItem, *, finished: bool) -> None:
+        if item.asides:
+            self._move_back([item])
         makes_room, count = self.ledger.release(item.assigned, item.record, finished=finished)
         if makes_room:
             self.fetcher.wake()
@@ -99,12 +102,37 @@ class Books:
 
         Not where the whole partition waits: there are no others then.
         """
-        if self.ledger.set_aside((i.assigned, i.record) for i in items if i.lets_others_pass):
-            self.fetcher.wake()
+        self._move_aside(item for item in items if item.lets_others_pass)
 
     def take_back(self, items: Iterable[WorkItem]) -> None:
         """The items do not wait aside any longer."""
-        self.ledger.take_back((i.assigned, i.record) for i in items if i.lets_others_pass)
+        self._move_back(item for item in items if item.lets_others_pass)
+
+    def reply_waits(self, item: WorkItem) -> None:
+        """The reply of the item cannot go yet: until its end it makes room for others."""
+        self._move_aside([item])
+
+    def _move_aside(self, items: Iterable[WorkItem]) -> None:
+        """There is one more reason to hold the items aside."""
+        with self.ends_lock:
+            moved = []
+            for item in items:
+                item.asides += 1
+                if item.asides == 1:
+                    moved.append((item.assigned, item.record))
+            makes_room = self.ledger.set_aside(moved)
+        if makes_room:
+            self.fetcher.wake()
+
+    def _move_back(self, items: Iterable[WorkItem]) -> None:
+        """There is one reason less."""
+        with self.ends_lock:
+            moved = []
+            for item in items:
+                item.asides -= 1
+                if not item.asides:
+                    moved.append((item.assigned, item.record))
+            self.ledger.take_back(moved)
 
     def commit_by_user(self, items: Sequence[WorkItem]) -> bool:
         """Finish the items, all of one partition, and commit, waiting for it.
@@ -224,7 +252,8 @@ class Processor:
         self._counters.add("handled", finished)
         for item in items[:finished]:
             self._watch.succeed(item)
-            self._books.release(item)
+            if not self._dispatcher.answer_without_handler(item):
+                self._books.release(item)
         if isinstance(rest, Finished):
             self._lanes.done(items[0], finished)
             return

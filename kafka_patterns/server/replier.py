@@ -31,6 +31,8 @@ __all__ = ["Replier", "disposed", "with_header"]
 logger = logging.getLogger("kafka_patterns.replies")
 
 _RESEND_SECONDS = 1.0
+_MISSING_SECONDS = 3.0
+"""How long replies wait, all together, for a topic that may be about to be created."""
 
 
 class Replier:
@@ -101,6 +103,7 @@ class Replier:
             encoded,
             headers=with_header(encoded.headers, headers.CORRELATION_ID, address.correlation_id),
             partition=self._partition(address, encoded.partition),
+            partition_is_wish=True,
         )
 
     def error(self, error: Any, address: ReplyAddress) -> EncodedMessage:
@@ -110,7 +113,11 @@ class Replier:
         if header is not None:
             pairs.append((headers.ERROR, header))
         return EncodedMessage(
-            value=None, key=None, headers=pairs, partition=self._partition(address, None)
+            value=None,
+            key=None,
+            headers=pairs,
+            partition=self._partition(address, None),
+            partition_is_wish=True,
         )
 
     def _partition(self, address: ReplyAddress, by_handler: int | None) -> int | None:
@@ -129,16 +136,19 @@ class Replier:
         address: ReplyAddress,
         settled: Callable[[bool], None],
         is_wanted: Callable[[], bool],
+        waits: Callable[[], None],
     ) -> None:
         """Send a reply; from an I/O thread calls *settled* once, whatever becomes of it.
 
         :param settled: told whether the reply is done with: ``False`` if it was abandoned on its
             way, so that the request must come again.
         :param is_wanted: asked before sending again after a failure on the way.
+        :param waits: told, before it is sent, if it cannot go yet: its topic is not known, or the
+            partition has no leader. Others need not wait with it.
         """
 
         def again() -> None:
-            self.send(message, address, settled, is_wanted)
+            self.send(message, address, settled, is_wanted, waits)
 
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
@@ -157,7 +167,14 @@ class Replier:
             else:
                 self._give_up(message, address, settled, error)
 
-        sent = self._producer.send(address.topic, message, timeout=self._send_timeout)
+        if not self._producer.has_leader(address.topic, message.partition):
+            waits()
+        sent = self._producer.send(
+            address.topic,
+            message,
+            timeout=self._send_timeout,
+            missing_timeout=_MISSING_SECONDS,
+        )
         sent.add_done_callback(ended)
 
     def _give_up(
@@ -174,7 +191,8 @@ class Replier:
         if is_forbidden:
             self.counters.add("replies_forbidden")
             self._forbidden = (address.topic, error)
-        if is_forbidden or (message.value is None and message.key is None):
+        is_nowhere = is_forbidden or (isinstance(error, SendFailed) and error.topic_missing)
+        if is_nowhere or (message.value is None and message.key is None):
             settled(True)
             return
         text = f"the reply could not be sent: {error}"

@@ -64,6 +64,7 @@ class Replies:
 
     :param ended: told once all are settled, whether none was abandoned on its way.
     :param is_wanted: whether a reply that failed on its way is worth sending again.
+    :param waits: told, once, if a reply cannot go yet.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Replies:
         *,
         ended: Callable[[bool], None],
         is_wanted: Callable[[], bool],
+        waits: Callable[[], None],
     ) -> None:
         self._replier = replier
         self._address = address
@@ -82,11 +84,13 @@ class Replies:
         self._timers = timers
         self._ended = ended
         self._is_wanted = is_wanted
-        # Guards the four below; reentrant, for a send can fail, and so settle, at once.
+        self._tell_waits = waits
+        # Guards the five below; reentrant, for a send can fail, and so settle, at once.
         self._lock = threading.RLock()
         self._held: EncodedMessage | None = None
         self._under_way = 1  # the end of the handler
         self._delivered = True  # none was abandoned
+        self._told_waits = False
         self._numbers = itertools.count()
         self.has_values = False
 
@@ -119,7 +123,7 @@ class Replies:
         """
         message = self._numbered_end(self._replier.value(payload, self._address, self._pattern))
         self._send_held()
-        self._finish_with(disposed(message))
+        self._send(disposed(message))
 
     def end(self) -> None:
         """No reply follows."""
@@ -131,7 +135,7 @@ class Replies:
             with self._lock:
                 self._send_if_any(last)
             last = self._numbered_end(self._replier.error(None, self._address))
-        self._finish_with(disposed(last))
+        self._send(disposed(last))
 
     def error(self, error: Any, *, is_last: bool = True) -> None:
         """End with *error*."""
@@ -143,7 +147,7 @@ class Replies:
             fallback = {"status": "error", "message": headers.INTERNAL_SERVER_ERROR}
             message = self._replier.error(fallback, self._address)
         message = self._numbered_end(message)
-        self._finish_with(disposed(message) if is_last else message)
+        self._send(disposed(message) if is_last else message)
 
     def _send_held(self) -> None:
         with self._lock:
@@ -159,10 +163,16 @@ class Replies:
     def _send_if_any(self, message: EncodedMessage | None) -> None:
         if message is not None:
             self._under_way += 1
-            self._replier.send(message, self._address, self._settled, self._is_wanted)
+            self._send(message)
 
-    def _finish_with(self, message: EncodedMessage) -> None:
-        self._replier.send(message, self._address, self._settled, self._is_wanted)
+    def _send(self, message: EncodedMessage) -> None:
+        self._replier.send(message, self._address, self._settled, self._is_wanted, self._waits)
+
+    def _waits(self) -> None:
+        with self._lock:
+            told, self._told_waits = self._told_waits, True
+        if not told:
+            self._tell_waits()
 
     def _settled(self, delivered: bool) -> None:  # noqa: FBT001
         with self._lock:

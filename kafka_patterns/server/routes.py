@@ -14,7 +14,7 @@ from kafka_patterns.failures.retry_topics import RetryTopics
 from kafka_patterns.patterns import is_own_business, reply_topic
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.lanes import Limit
-from kafka_patterns.server.marks import HandlerKind, Ordering
+from kafka_patterns.server.marks import HandlerKind, HandlerMark, Ordering
 
 __all__ = ["Route", "Routes"]
 
@@ -73,6 +73,8 @@ class Routes:
         """
         mark = handler.mark
         self._matched.clear()
+        if any(_is_same(handler, other) for other in self._handlers_of(mark)):
+            return  # a module that was included twice has each of its handlers once
         if mark.dead_letter is not None and mark.dead_letter.topic is not None:
             self.dead_letter_topics.add(mark.dead_letter.topic)
         if mark.regex is None:
@@ -101,6 +103,13 @@ class Routes:
             raise ConfigurationError(
                 f"pattern {mark.pattern!r}: a handler with retry topics must be its only handler"
             )
+
+    def _handlers_of(self, mark: HandlerMark) -> list[Handler]:
+        if mark.regex is None:
+            route = self._routes.get(mark.pattern)
+        else:
+            route = self._by_regex.get(mark.regex)
+        return [] if route is None else route.handlers
 
     def open_retry_topics(self, group: str) -> dict[str, str]:
         """Read the retry topics of all handlers as well. Again is no harm.
@@ -184,6 +193,11 @@ class Routes:
         return [reply_topic(route.topic) for route in self._routes.values() if route.message]
 
     @property
+    def retry_topics(self) -> Collection[str]:
+        """Those of them that hold later tries."""
+        return [topic for topic, route in self._routes.items() if route.retry_level]
+
+    @property
     def has_expressions(self) -> bool:
         """Whether topics must be looked for."""
         return bool(self._by_regex)
@@ -191,6 +205,10 @@ class Routes:
     def wanted(self, existing: Collection[str]) -> set[str]:
         """The topics to read, given those that exist."""
         return {*self._routes, *(topic for topic in existing if self.get(topic) is not None)}
+
+
+def _is_same(one: Handler, other: Handler) -> bool:
+    return _identity(one) == _identity(other) and one.mark == other.mark
 
 
 def _identity(handler: Handler) -> tuple[int, int]:

@@ -30,6 +30,7 @@ class WorkItem:
     :param given_up: whether it ended, for one handler, without that handler's return: who commits
         by hand does not commit it then.
     :param ends_left: how many of its ends, such as a reply and a dead letter, are to come.
+    :param asides: how many reasons there are to hold it aside: its lane, its reply.
     :param unfinished: whether one of its ends came to nothing, so that it must come again.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
@@ -46,6 +47,7 @@ class WorkItem:
     given_up: bool = False
     ends_left: int = 1
     unfinished: bool = False
+    asides: int = 0
 
     def put_letter(self, handler: Any, letter: Letter) -> None:
         """*handler* gave it up."""

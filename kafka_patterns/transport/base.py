@@ -77,9 +77,17 @@ class Producer(Protocol):
     """Sends messages. Any thread."""
 
     def send(
-        self, topic: str, message: EncodedMessage, *, timeout: float
+        self,
+        topic: str,
+        message: EncodedMessage,
+        *,
+        timeout: float,
+        missing_timeout: float | None = None,
     ) -> Future[RecordMetadata]:
         """Queue a message; never waits for the network.
+
+        :param missing_timeout: for so many seconds, shared by all messages to *topic*, it may be
+            created once the cluster said that it does not exist; *timeout* if not given.
 
         The future ends within about *timeout* seconds: with the position the broker gave,
         or with :class:`~kafka_patterns.errors.SendFailed`. Its callbacks run in an I/O
@@ -89,6 +97,10 @@ class Producer(Protocol):
 
     def partitions(self, topic: str) -> Collection[int] | None:
         """The partitions of *topic* as far as they are known now; never waits."""
+        ...
+
+    def has_leader(self, topic: str, partition: int | None) -> bool:
+        """Whether a message could be sent at once, as far as is known now; never waits."""
         ...
 
     def learn(self, topics: Collection[str]) -> None:

@@ -82,9 +82,9 @@ class Peers:
         return server
 
 
-def let_know(client: ClientKafkaProxy, *topics: str) -> None:
-    """Let the connected *client* know these topics: then a short timeout is the reply's alone."""
-    producer = client.producer.unwrap()
+def let_know(side: ClientKafkaProxy | ServerKafka, *topics: str) -> None:
+    """Let what is connected know these topics: then a short timeout is the reply's alone."""
+    producer = side.producer.unwrap()
     for topic in topics:
         producer.topics.ask(topic, lambda _: None)
         eventually(partial(producer.topics.partitions, topic), PATIENCE)

@@ -88,3 +88,21 @@ def test_retry_topic_that_a_deployment_left_behind_is_named(peers: Peers, wire: 
                 len(delays) == 2
             )
             assert repr(empty) not in caplog.text
+
+
+def test_retry_that_was_written_before_the_group_had_an_offset_there_is_read(
+    peers: Peers, wire: Wire
+):
+    topic = peers.topic()
+    server = peers.server()
+    retry_topic = peers.broker.create_topic(f"{topic}-{server.group_id}-retry-1")
+    # As where its leader was away when the first server of the group opened it.
+    wire.produce(retry_topic, b"left behind")
+    seen = []
+
+    @server.event_pattern(topic, retry=RetryTopics(delays=(0.05,)))
+    def entered(event):
+        seen.append(event)
+
+    with server:
+        eventually(lambda: seen == ["left behind"])

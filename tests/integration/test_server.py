@@ -11,10 +11,14 @@ import pytest
 from kafka import KafkaConsumer
 
 from kafka_patterns import (
+    Batch,
     ConfigurationError,
+    DeadLetter,
     KafkaContext,
     KafkaStatus,
     Message,
+    Retry,
+    RetryTopics,
     RpcException,
     TopicPartition,
     event_pattern,
@@ -185,7 +189,7 @@ def test_methods_of_a_controller_are_handlers(peers: Peers):
     assert controller.entered == [{"id": 1}]
 
 
-def test_functions_of_a_module_are_handlers(peers: Peers):
+def test_functions_of_a_module_are_handlers(peers: Peers, wire: Wire):
     killing, entering = peers.topic(replies=1), peers.topic()
     module = ModuleType("hero_handlers")
     source = f"""
@@ -203,11 +207,13 @@ def hero_entered(event):
     exec(compile(source, module.__name__, "exec"), vars(module))
     server = peers.server()
     server.include(module)
+    server.include(module)  # it changes nothing
 
     with server, peers.client(killing) as client:
         client.emit(entering, {"id": 1})
         assert client.send(killing, {"id": 3}, timeout=PATIENCE) == {"killed": 3}
-        eventually(lambda: module.seen == [{"id": 1}])
+        eventually(lambda: wire.committed(server.group_id, entering) == {0: 1})
+    assert module.seen == [{"id": 1}]
 
 
 def test_one_handler_serves_several_patterns(peers: Peers):
@@ -464,6 +470,48 @@ def test_request_without_message_handler_gets_the_bare_text_of_nestjs(peers: Pee
 
     text = b"There is no matching message handler defined in the remote service."
     assert reply.headers[1:] == [(ERROR, text)]
+
+
+def test_request_that_events_take_their_time_for_is_answered_once(peers: Peers, wire: Wire):
+    """By events that are deferred, given up, tried again from another topic, or in batches."""
+    deferred, dead, again, batch = (peers.topic(replies=1) for _ in range(4))
+    peers.broker.create_topic(f"{dead}-dlt")
+    server = peers.server()
+    handled = []
+
+    @server.event_pattern(deferred)
+    def defer(event, context: KafkaContext):
+        threading.Timer(0.05, context.defer().done).start()
+
+    @server.event_pattern(dead, dead_letter=DeadLetter(), retry=Retry(max_attempts=1))
+    def give_up(event):
+        raise ValueError("never")
+
+    @server.event_pattern(again, retry=RetryTopics(delays=(0.01,)))
+    def try_again(event, context: KafkaContext):
+        handled.append(context.attempt)
+        if context.attempt == 1:
+            raise ValueError("not yet")
+
+    @server.event_pattern(batch, batch=Batch(max_wait=0.01))
+    def take(events):
+        handled.extend(events)
+
+    with server:
+        replies = [wire.request(topic, b"{}") for topic in (deferred, dead, again, batch)]
+        eventually(lambda: 2 in handled)
+        retry_topic = f"{again}-{server.group_id}-retry-1"
+        read = (deferred, dead, again, batch, retry_topic)
+        eventually(
+            lambda: [wire.committed(server.group_id, topic).get(0) for topic in read] == [1] * 5,
+            describe=lambda: str([wire.committed(server.group_id, topic) for topic in read]),
+        )
+
+    text = b"There is no matching message handler defined in the remote service."
+    assert [reply.headers[1:] for (reply,) in replies] == [[(ERROR, text)]] * 4
+    assert [len(wire.records(f"{topic}.reply")) for topic in (deferred, dead, again, batch)] == [
+        *([1] * 4)
+    ]
 
 
 def test_reply_that_cannot_be_written_is_answered_with_an_error(peers: Peers, wire: Wire):

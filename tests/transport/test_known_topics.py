@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from kafka_patterns.message import RecordMetadata
+from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace
 from tests.support.waiting import eventually
-from tests.transport.parts import Parts, encoded, sent
+from tests.transport.error_codes import UNKNOWN_TOPIC
+from tests.transport.parts import Parts, encoded, failure, sent
 
 LONG_PAUSE = {"retry_backoff_ms": 60_000}
 """What the base waits between two questions about topics: no test is that patient."""
@@ -60,3 +68,75 @@ def test_to_learn_topics_creates_none(own: Parts, own_broker) -> None:
     admin = own.admin()
 
     assert set(admin.topics(10)) == {"hero"}
+
+
+@contextmanager
+def missing(producer: KafkaProducerFace, topic: str) -> Iterator[None]:
+    """Answers say that *topic* does not exist; the embedded broker creates what it is asked for."""
+    cluster = producer.unwrap()._sender._client.cluster
+    take = cluster.update_metadata
+
+    def deny(answer: Any) -> None:
+        answer.topics = [
+            (UNKNOWN_TOPIC, entry[1], False, []) if entry[1] == topic else entry
+            for entry in answer.topics
+        ]
+        take(answer)
+
+    cluster.update_metadata = deny
+    try:
+        yield
+    finally:
+        cluster.update_metadata = take
+
+
+class TestMissingTopic:
+    def test_messages_to_it_share_a_short_patience_and_later_ones_wait_for_one_answer(
+        self, own: Parts, own_broker
+    ) -> None:
+        producer = own.producer()
+
+        def send() -> Future[RecordMetadata]:
+            return producer.send("nowhere", encoded(b"x"), timeout=600, missing_timeout=0.3)
+
+        with missing(producer, "nowhere"):
+            first = [send() for _ in range(100)]
+            assert all(failure(future).topic_missing for future in first)
+            before = producer.unwrap().topics.missing("nowhere")
+            later = failure(send())
+            after = producer.unwrap().topics.missing("nowhere")
+
+        assert (later.topic_missing, later.retriable, later.outcome_unknown) == (True, False, False)
+        assert before is not None
+        assert after is not None
+        assert after.since == before.since  # it was not waited for anew
+        assert after.last > before.last  # but asked for
+
+    def test_it_gets_what_waits_once_it_is_there(self, own: Parts, own_broker) -> None:
+        producer = own.producer()
+        with missing(producer, "late"):
+            waiting = producer.send("late", encoded(b"x"), timeout=60, missing_timeout=60)
+            eventually(lambda: producer.unwrap().topics.missing("late"))
+
+        assert waiting.result(30).offset == 0
+        assert producer.unwrap().topics.missing("late") is None
+
+    def test_nobody_asks_for_it_once_nobody_waits_for_it(self, own: Parts, own_broker) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        sent(producer, "hero", encoded(b"x"))
+
+        with missing(producer, "nowhere"):
+            failure(producer.send("nowhere", encoded(b"x"), timeout=60, missing_timeout=0.1))
+
+            eventually(lambda: producer.unwrap()._sender._client._topics == {"hero"})
+
+    def test_it_is_waited_for_to_the_end_by_those_who_say_nothing_else(
+        self, own: Parts, own_broker
+    ) -> None:
+        producer = own.producer()
+
+        with missing(producer, "nowhere"):
+            error = failure(producer.send("nowhere", encoded(b"x"), timeout=0.5))
+
+        assert "did not become known in time" in str(error)

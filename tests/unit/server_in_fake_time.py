@@ -76,10 +76,21 @@ class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, EncodedMessage]] = []
         self.refuse: Callable[[str, EncodedMessage], SendFailed | None] = lambda *_: None
+        self.leads = True  # whether messages can go
         self.is_slow = False  # whether what is sent ends only when the test says so
         self._under_way: list[tuple[str, EncodedMessage, Future[Any]]] = []
 
-    def send(self, topic: str, message: EncodedMessage, *, timeout: float) -> Future[Any]:
+    def has_leader(self, topic: str, partition: int | None) -> bool:
+        return self.leads
+
+    def send(
+        self,
+        topic: str,
+        message: EncodedMessage,
+        *,
+        timeout: float,
+        missing_timeout: float | None = None,
+    ) -> Future[Any]:
         future: Future[Any] = Future()
         self._under_way.append((topic, message, future))
         if not self.is_slow:
@@ -191,6 +202,7 @@ class ServerInFakeTime:
             self.recovery,
             skip_expired=skip_expired,
             reply_ended=books.reply_ended,
+            reply_waits=books.reply_waits,
             still_wanted=lambda item: not item.assigned.lost and not self.is_stopping,
         )
         self.fatal: list[BaseException] = []

@@ -149,6 +149,7 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.5, 3.0])),
     st.tuples(st.just("acknowledge"), st.integers(0, 3), st.sampled_from([None, ValueError("no")])),
     st.tuples(st.just("stop or go on")),
+    st.tuples(st.just("leader goes or comes")),
 )
 
 
@@ -181,6 +182,8 @@ class Story:
                 self.server.run(self.server.time.now + seconds)
             case "acknowledge", index, error if index < len(deferred):
                 self.acknowledge(deferred.pop(index), error)
+            case ("leader goes or comes",):
+                self.server.producer.leads = not self.server.producer.leads
             case ("stop or go on",):
                 self.server.is_stopping = not self.server.is_stopping
 

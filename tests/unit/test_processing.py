@@ -90,6 +90,7 @@ def make_processor(timers: Timers, ledger: Ledger, lanes: Lanes[WorkItem]) -> Pr
         recovery,
         skip_expired=False,
         reply_ended=books.reply_ended,
+        reply_waits=books.reply_waits,
         still_wanted=lambda item: True,
     )
     return Processor(

@@ -18,7 +18,7 @@ from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.replay_group import ReplayGroup, ReplayLost, SoleOwner
 from kafka_patterns.failures.replay_message import is_for_another_group, replayed_message
 from kafka_patterns.failures.replay_progress import ReplayProgress
-from kafka_patterns.transport.base import OffsetOutOfRange, Room
+from kafka_patterns.transport.base import LATEST, OffsetOutOfRange, PartitionsReappeared, Room
 from kafka_patterns.transport.group import Assignment, MemberClaim
 
 P0, P1 = TopicPartition("orders", 0), TopicPartition("orders", 1)
@@ -411,7 +411,8 @@ class Admin:
         self.log = log
 
     def offsets(self, timestamps: Mapping[TopicPartition, int], timeout: float) -> Any:
-        return dict.fromkeys(timestamps, self.log.first)
+        first, ends = self.log.first, self.log.ends
+        return {tp: ends[tp] if at == LATEST else first for tp, at in timestamps.items()}
 
 
 def read_all(log: Log, starts: Mapping[TopicPartition, int], ends: Mapping[Any, int]) -> Any:
@@ -439,6 +440,31 @@ def test_range_goes_on_behind_what_the_broker_deleted():
     log.first = 5
 
     assert read_all(log, {P0: 0}, {P0: 7}) == {P0: [5, 6]}
+
+
+class Away(Log):
+    """A log of which no broker knew for a moment; it may have been made again since."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__({P0: [0, 1, 5]}, {P0: 6})
+        self.end_now = end
+        self.polls = 0
+
+    def poll(self, timeout: float, room: Callable[[TopicPartition], Room]) -> Any:
+        self.polls += 1
+        if self.polls == 2:
+            self.ends = {P0: self.end_now}
+            raise PartitionsReappeared({P0: 1_600_000_000.0})
+        return super().poll(timeout, room)
+
+
+def test_range_goes_on_when_a_partition_is_there_again():
+    assert read_all(Away(6), {P0: 0}, {P0: 6}) == {P0: [0, 1, 5]}
+
+
+def test_range_of_a_topic_that_was_made_again_is_given_up():
+    with pytest.raises(TransportError, match="its topic was deleted and made again"):
+        read_all(Away(3), {P0: 0}, {P0: 6})
 
 
 def test_range_that_cannot_be_read_is_given_up(monkeypatch):

@@ -34,6 +34,23 @@ class TestRoutes:
         assert route.events == [first, second]
         assert route.message is None
 
+    @pytest.mark.parametrize("kind", [MESSAGE, EVENT])
+    def test_handler_that_is_registered_again_is_there_once(self, kind: HandlerKind) -> None:
+        class Controller:
+            def handle(self, event: Any) -> None: ...
+
+        one, other = Controller(), Controller()
+        mark = HandlerMark("hero", kind)
+        routes = Routes()
+        for _ in range(2):
+            routes.add(make_handler(mark, one.handle, one))
+            if kind is EVENT:
+                routes.add(make_handler(mark, other.handle, other))
+
+        route = routes.get("hero")
+        assert route is not None
+        assert len(route.handlers) == (2 if kind is EVENT else 1)
+
     @pytest.mark.parametrize(
         ("first", "second"), [(MESSAGE, MESSAGE), (MESSAGE, EVENT), (EVENT, MESSAGE)]
     )

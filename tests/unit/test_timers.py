@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,16 @@ def test_functions_of_the_same_time_run_in_the_order_given(timers) -> None:
 
     eventually(lambda: len(seen) == 20)
     assert seen == list(range(20))
+
+
+@pytest.mark.parametrize("never", [math.inf, 1e18])
+def test_timer_that_is_never_due_costs_nothing(timers, caplog, never: float) -> None:
+    timers.after(never, lambda: None)
+    seen: list[str] = []
+    timers.after(0.05, lambda: seen.append("due"))
+
+    eventually(lambda: seen == ["due"])
+    assert "a timer failed" not in caplog.text
 
 
 def test_function_does_not_run_before_its_time(timers) -> None:

@@ -6,6 +6,7 @@ Here a chunk simply stays until it was taken: nothing is lost, fetched twice or 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,7 @@ class FetchedChunk:
         self._ahead: Record | None = None
         self._failure: Exception | None = None
         self.next_offset = position
+        self.since = time.monotonic()
         self.exhausted = False
         self._records = self._unpack(data)
         self._look_ahead()

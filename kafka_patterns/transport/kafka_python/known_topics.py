@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka.cluster import ClusterMetadata
 
 from kafka_patterns.transport.kafka_python.authorization import forbidden_topics
 
-__all__ = ["KnownTopics"]
+__all__ = ["KnownTopics", "Missing"]
 
 _PAUSE_MS = 10.0
 """Between two questions of which the second is for topics nobody asked for yet."""
+_MISSING = (3, 17)  # the protocol's codes: unknown topic, no legal name
+_FORGET_SECONDS = 30.0
+"""A topic that was asked for longer ago may have been made and deleted, or is being made now."""
+_MAX_MISSING = 10_000
+"""Callers name topics at will: of so many it is remembered that they do not exist."""
+
+
+class Missing(NamedTuple):
+    """When, in monotonic seconds, the cluster said first and last that a topic does not exist."""
+
+    since: float
+    last: float
 
 
 class KnownTopics:
@@ -34,6 +46,7 @@ class KnownTopics:
         self._expected: set[str] = set()
         self._unanswered: set[str] = set()
         self._failed = False  # the last question; the I/O thread's alone
+        self._missing: dict[str, Missing] = {}  # changed in the I/O thread alone
         self._usual_ttl = self._cluster.ttl
         self._usual_update = self._cluster.update_metadata
         self._usual_failure = self._cluster.failed_update
@@ -67,6 +80,15 @@ class KnownTopics:
         self._cluster.request_update().add_both(tell)
         self._sender.wakeup()
 
+    def missing(self, topic: str) -> Missing | None:
+        """Since when the cluster says that *topic* does not exist, if it said so last."""
+        return self._missing.get(topic)
+
+    def forget(self, topic: str) -> None:
+        """Nobody waits for *topic* any longer: do not ask for it again by itself."""
+        self._unanswered.discard(topic)
+        self._client._topics.discard(topic)
+
     def learn(self, topics: Collection[str]) -> None:
         """Know those of *topics* that exist before somebody asks for them.
 
@@ -87,12 +109,25 @@ class KnownTopics:
         return max(0.0, min(usual, _PAUSE_MS - since))
 
     def _answered(self, answer: Any) -> None:
+        now = time.monotonic()
         for error_code, topic, *_ in answer.topics:
             self._unanswered.discard(topic)
             if not error_code and topic in self._expected:
                 self._client._topics.add(topic)
+            if error_code in _MISSING:
+                self._note_missing(topic, now)
+            elif topic in self._missing:
+                del self._missing[topic]
         self._usual_update(answer)
         self._failed = False
+
+    def _note_missing(self, topic: str, now: float) -> None:
+        before = self._missing.pop(topic, None)
+        if before is None or now - before.last > _FORGET_SECONDS:
+            before = Missing(now, now)
+            if len(self._missing) >= _MAX_MISSING:
+                del self._missing[next(iter(self._missing))]  # the one asked for longest ago
+        self._missing[topic] = Missing(before.since, now)
 
     def _not_answered(self, error: BaseException) -> None:
         self._failed = True

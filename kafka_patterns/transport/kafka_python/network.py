@@ -7,7 +7,6 @@ there ends every one of them.
 
 from __future__ import annotations
 
-import logging
 import selectors
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from kafka_patterns.transport.base import Interrupted
 from kafka_patterns.transport.kafka_python.connection import Connection
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
-__all__ = ["InterruptibleClient", "await_future", "silence_cancelled_fetches"]
+__all__ = ["InterruptibleClient", "await_future"]
 
 _FUTURE_SLICE_MS = 100
 _SILENCE_SECONDS = 1.0
@@ -191,18 +190,3 @@ def await_future(client: KafkaClient, future: KafkaFuture, deadline: float) -> b
             return False
         client.poll(timeout_ms=min(remaining * 1000, 100))
     return True
-
-
-class _CancelledFetch(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "Cancelled" not in record.getMessage()
-
-
-_FILTER = _CancelledFetch()
-
-
-def silence_cancelled_fetches() -> None:
-    """Keep the base from logging every normal close of a reader as an error."""
-    logger = logging.getLogger("kafka.consumer.fetcher")
-    if _FILTER not in logger.filters:
-        logger.addFilter(_FILTER)

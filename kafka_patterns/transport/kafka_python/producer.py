@@ -26,6 +26,7 @@ from kafka_patterns.rights import WRITE, missing_right
 from kafka_patterns.serialization.partitioner import partition_for_key
 from kafka_patterns.transport.kafka_python.batches import BatchingProducer, BufferFull
 from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_is_unknown
+from kafka_patterns.transport.kafka_python.known_topics import Missing
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
 __all__ = ["KafkaProducerFace"]
@@ -39,9 +40,26 @@ _CLOSED = "the producer is closed"
 
 @attrs.frozen(eq=False)
 class _Waiting:
+    """A message whose topic is not known, or for which there is no buffer.
+
+    :param since: when it came.
+    :param missing_timeout: how long it waits for a topic that does not exist.
+    """
+
     message: EncodedMessage
     future: Future[RecordMetadata]
+    since: float
     deadline: float
+    missing_timeout: float | None
+
+    def waits_for(self, missing: Missing | None) -> bool:
+        """Whether its topic may still come.
+
+        All messages to a topic share their patience; each hears one answer of its own.
+        """
+        if missing is None or self.missing_timeout is None or missing.last <= self.since:
+            return True
+        return missing.last - missing.since < self.missing_timeout
 
 
 class KafkaProducerFace:
@@ -76,7 +94,12 @@ class KafkaProducerFace:
         self._news = threading.Event()
 
     def send(
-        self, topic: str, message: EncodedMessage, *, timeout: float
+        self,
+        topic: str,
+        message: EncodedMessage,
+        *,
+        timeout: float,
+        missing_timeout: float | None = None,
     ) -> Future[RecordMetadata]:
         future: Future[RecordMetadata] = Future()
         if self._closed:
@@ -85,7 +108,10 @@ class KafkaProducerFace:
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         if topic in self._waiting or not self._buffer(topic, message, future):
-            self._wait_in_room(topic, _Waiting(message, future, time.monotonic() + timeout))
+            now = time.monotonic()
+            self._wait_in_room(
+                topic, _Waiting(message, future, now, now + timeout, missing_timeout)
+            )
         return future
 
     def _buffer(self, topic: str, message: EncodedMessage, future: Future[RecordMetadata]) -> bool:
@@ -190,20 +216,32 @@ class KafkaProducerFace:
                 queue = self._waiting[topic]
                 if not queue:
                     del self._waiting[topic]
+                    if self._producer.topics.missing(topic) is not None:
+                        self._producer.topics.forget(topic)
                     return
                 head = queue[0]
             if not head.future.done():
                 if time.monotonic() >= head.deadline:
                     _fail(head.future, topic, self._why_waiting(topic))
                 elif not self._buffer(topic, head.message, head.future):
-                    if topic not in self._forbidden:
+                    error = self._hopeless(topic, head)
+                    if error is None:
                         self._ask_for(topic)
                         return
-                    reason = missing_right(WRITE, [topic], is_unknown=True)
-                    _fail(head.future, topic, SendFailed(reason, forbidden=True))
+                    _fail(head.future, topic, error)
             with self._lock:
                 if queue and queue[0] is head:
                     queue.popleft()
+
+    def _hopeless(self, topic: str, head: _Waiting) -> SendFailed | None:
+        """Why *head* need not wait for its topic any longer, if it need not."""
+        if topic in self._forbidden:
+            return SendFailed(missing_right(WRITE, [topic], is_unknown=True), forbidden=True)
+        if head.waits_for(self._producer.topics.missing(topic)):
+            return None
+        return SendFailed(
+            f"topic {topic!r} does not exist, and the broker does not create it", topic_missing=True
+        )
 
     def _why_waiting(self, topic: str) -> SendFailed:
         if self._producer.topics.partitions(topic) is None:
@@ -220,6 +258,14 @@ class KafkaProducerFace:
             self._ask_for(topic)
             return None
         return list(states)
+
+    def has_leader(self, topic: str, partition: int | None) -> bool:
+        states = self._producer.topics.partitions(topic)
+        if states is None:
+            self._ask_for(topic)
+            return False
+        state = None if partition is None else states.get(partition)
+        return state is None or state.leader != -1
 
     def learn(self, topics: Collection[str]) -> None:
         self._producer.topics.learn(topics)

@@ -20,6 +20,7 @@ from kafka_patterns.transport.base import OffsetOutOfRange, PartitionsReappeared
 from kafka_patterns.transport.kafka_python.authorization import is_forbidden
 from kafka_patterns.transport.kafka_python.coordinator import NoCoordinator
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
+from kafka_patterns.transport.kafka_python.fetches import Fetches
 from kafka_patterns.transport.kafka_python.metrics import switch_off_metrics
 from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 from kafka_patterns.transport.kafka_python.pieces import Damage
@@ -82,13 +83,16 @@ class KafkaReader:
         self._damaged: dict[TopicPartition, tuple[int, int]] = {}  # where, and how often fetched
         self._leaderless: set[TopicPartition] = set()
         self._client.cluster.add_listener(self._look_for_leaders)
-        # What lies here is not asked for again until it was taken, nor is what was refused
-        # before its backoff ended.
-        self._base_fetchable = self._fetcher._fetchable_partitions
-        self._fetcher._fetchable_partitions = self._fetchable
+        self._fetches = Fetches(self._client, self._fetcher, self._subscription)
+
+    def _ask(self) -> bool:
+        """Ask for what may be asked for; whether there is a request to write."""
+        held_since = {partition: chunk.since for partition, chunk in self._chunks.items()}
+        return self._fetches.ask(self._fetchable(), held_since)
 
     def _fetchable(self) -> set[KafkaTopicPartition]:
-        fetchable: set[KafkaTopicPartition] = self._base_fetchable()
+        """Without what lies here, until it was taken, and what was refused, for a while."""
+        fetchable: set[KafkaTopicPartition] = self._fetcher._fetchable_partitions()
         # All are the same tuples.
         return fetchable.difference(self._chunks, self._troubles.waiting())
 
@@ -133,12 +137,11 @@ class KafkaReader:
         try:
             records = self._take(room)
             if not records:
-                if self._assigned:
-                    self._fetcher.send_fetches()
-                wait = min(timeout, self._troubles.seconds_until_retry())
-                self._client.poll(timeout_ms=wait * 1000)
+                self._ask()
+                pause = self._troubles.seconds_until_retry(), self._fetches.seconds_until_next()
+                self._client.poll(timeout_ms=min(timeout, *pause) * 1000)
                 records = self._take(room)
-            if records and self._fetcher.send_fetches():
+            if records and self._ask():
                 self._client.write_requests()  # the broker may wait while these are worked on
             return records
         except base_errors.KafkaError as error:

@@ -13,10 +13,7 @@ from kafka_patterns.transport.kafka_python import config as settings
 from kafka_patterns.transport.kafka_python.admin import KafkaAdmin
 from kafka_patterns.transport.kafka_python.distribution import check_distribution
 from kafka_patterns.transport.kafka_python.member import KafkaMember
-from kafka_patterns.transport.kafka_python.network import (
-    InterruptibleClient,
-    silence_cancelled_fetches,
-)
+from kafka_patterns.transport.kafka_python.network import InterruptibleClient
 from kafka_patterns.transport.kafka_python.producer import KafkaProducerFace
 from kafka_patterns.transport.kafka_python.reader import KafkaReader
 from kafka_patterns.transport.kafka_python.refusals import Refusals
@@ -40,7 +37,6 @@ class KafkaPythonTransport:
     def __init__(self, options: KafkaOptions, client_id: str) -> None:
         check_distribution()
         settings.check_native(options)
-        silence_cancelled_fetches()
         self._options = options
         self._client_id = client_id
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,22 @@ PATIENCE = 60.0
 
 
 def main(
-    options: dict[str, Any], topic: str, notes: str, release: str = "", pace: float = 0.0
+    options: dict[str, Any],
+    topic: str,
+    notes: str,
+    release: str = "",
+    pace: float = 0.0,
+    *,
+    logs: bool = False,
 ) -> None:
     """Serve until a signal.
 
     :param release: the file that ends the waiting; without one, no requests are served.
     :param pace: seconds that each event takes.
+    :param logs: whether it writes down what the loggers say.
     """
+    if logs:
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     server = ServerKafka(options)
     server.status.subscribe(lambda status: tell("status", status))
     writing = threading.Lock()
