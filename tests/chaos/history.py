@@ -12,6 +12,7 @@ import attrs
 from tests.reliability.journal import Entry, Position
 
 __all__ = [
+    "NOWHERE",
     "Asked",
     "Died",
     "Ended",
@@ -28,6 +29,9 @@ __all__ = [
     "record_of",
     "save",
 ]
+
+NOWHERE = -1
+"""The offset of a record that is in its partition, nobody knows where."""
 
 Partition = tuple[str, int]
 """Topic and number."""

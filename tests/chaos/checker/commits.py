@@ -6,7 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.history import History, Partition, Produced, RecordId, Removal, record_of
+from tests.chaos.history import NOWHERE, History, Partition, Produced, RecordId, Removal, record_of
 from tests.reliability.journal import FINISHED
 
 __all__ = ["check_commits"]
@@ -74,6 +74,7 @@ def _produced(history: History, partition: Partition, era: int) -> list[Produced
             produced
             for produced in history.produced
             if produced.position[:2] == partition
+            and produced.position.offset != NOWHERE
             and began < produced.sent_at
             and produced.acknowledged_at < ended
             and produced.record not in history.poison
