@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import GroupError, NotConnected, TransportError
-from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.base import BrokenOff, Interrupted
 from kafka_patterns.transport.group import Assignment, AssignmentListener, Member
 
 __all__ = ["Membership", "MembershipOwner"]
@@ -116,11 +116,16 @@ class Membership(AssignmentListener):
     def stop(self, timeout: float) -> bool:
         """Commit, leave the group and end; broken off after *timeout* seconds.
 
+        A join that is under way is not waited for.
+
         :returns: ``False`` if it had to be broken off.
         """
         if self._thread.ident is None:
             return True
         self._stop_requested.set()
+        member = self._member
+        if member is not None:
+            member.break_off_join()
         self.wake()
         self._thread.join(timeout)
         if not self._thread.is_alive():
@@ -135,6 +140,11 @@ class Membership(AssignmentListener):
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the calling thread is the membership's."""
+        return threading.current_thread() is self._thread
 
     @property
     def seconds_since_contact(self) -> float:
@@ -168,7 +178,7 @@ class Membership(AssignmentListener):
             started = time.monotonic()
             try:
                 self._member = self._make_member(self)
-                self._live(self._member)
+                self._live_and_leave(self._member)
             except Interrupted:
                 break
             except GroupError as error:
@@ -185,6 +195,13 @@ class Membership(AssignmentListener):
             finally:
                 self._leave()
         self._refuse_commands()
+
+    def _live_and_leave(self, member: Member) -> None:
+        try:
+            self._live(member)
+        except BrokenOff:
+            logger.info("a join was broken off by the stop")
+        self._owner.before_leave(member)
 
     def _live(self, member: Member) -> None:
         trouble = 0
@@ -209,7 +226,6 @@ class Membership(AssignmentListener):
             if not trouble:
                 self._owner.on_tick(member)
                 self._look_for_missing_topics(member)
-        self._owner.before_leave(member)
 
     def _wait_for_owner(self, member: Member) -> None:
         """Until the owner lets a rebalance begin.
@@ -240,6 +256,9 @@ class Membership(AssignmentListener):
                 future.set_result(function(member))
             except Exception as error:  # noqa: BLE001  what it raises belongs to whoever asked
                 future.set_exception(error)
+            except Interrupted:
+                future.set_exception(NotConnected("the group membership ends"))
+                raise
 
     def _refuse_commands(self) -> None:
         while self._commands:

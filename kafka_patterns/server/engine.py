@@ -17,6 +17,7 @@ from kafka_patterns.consuming.drivers import ConsumerDriver, ProducerDriver
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.consuming.membership import Membership
 from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import TransportError
 from kafka_patterns.failures.filters import ExceptionFilter
 from kafka_patterns.middleware.chain import MiddlewareChain
 from kafka_patterns.options import KafkaOptions
@@ -169,10 +170,13 @@ class Engine:
         """Connect and start the threads.
 
         :raises BrokersUnavailable: if no broker answers within ``client.connection_timeout_ms``.
+        :raises TransportError: if it was broken off.
         """
         self._admin.check_connection(self._options.client.connection_timeout_ms / 1000)
         self._discovery.look_first(self._retry_topics, self._stopping.wait)
         self._discovery.warn_of_left_behind(self._group_id)
+        if self._stopping.is_set():
+            raise TransportError("the server was stopped while it connected")
         self._producer = self._transport.producer()
         self._producer.learn(self._routes.reply_topics)
         send_timeout = self._options.send.timeout_ms / 1000
@@ -253,6 +257,16 @@ class Engine:
             still_wanted=lambda item: not item.assigned.lost and not self._stopping.is_set(),
         )
 
+    def break_off_start(self) -> None:
+        """From any thread: let a running :meth:`start` end, as far as it can; then stop it."""
+        self._stopping.set()
+        self._admin.interrupt()
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the calling thread is one that a stop waits for: a handler runs in it."""
+        return self._membership.runs_here or (self._pool is not None and self._pool.runs_here)
+
     def stop(self, timeout: float) -> bool:
         """Drain: no more reading, running handlers finish, replies go out, commit, leave.
 
@@ -264,6 +278,7 @@ class Engine:
             return max(0.05, deadline - time.monotonic())
 
         self._stopping.set()
+        self._admin.interrupt()  # nothing is opened any more, and nobody to wait for its offsets
         self._lanes.close()
         clean = self._fetcher.stop(min(left(), _CLOSE_SECONDS))
         # Handlers may take most of the time; the last commit and the goodbye need some too.

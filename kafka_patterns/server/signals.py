@@ -65,6 +65,7 @@ class StopSignals:
             if self in _heeding:  # not in a child that the main thread forked inside
                 _heeding.remove(self)
                 self.give_back()
+            self.forget()
 
     def give_back(self) -> None:
         """Let the handlers that were there before have the signals again."""

@@ -39,6 +39,11 @@ class WorkerPool(Generic[Item]):
         for thread in self._threads:
             thread.start()
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the calling thread is one of them."""
+        return threading.current_thread() in self._threads
+
     def join(self, timeout: float) -> list[str]:
         """Wait for the threads to end, *timeout* seconds in all; returns who did not."""
         deadline = time.monotonic() + timeout

@@ -20,6 +20,7 @@ __all__ = [
     "EARLIEST",
     "LATEST",
     "Admin",
+    "BrokenOff",
     "Interrupted",
     "OffsetOutOfRange",
     "PartitionsReappeared",
@@ -41,6 +42,10 @@ class Interrupted(BaseException):
 
     Not an ``Exception``, so that no handler on the way swallows it.
     """
+
+
+class BrokenOff(Interrupted):
+    """Ends a wait for a group by ``break_off_join``: commits and ``close`` may follow."""
 
 
 class Unsupported(Exception):

@@ -116,6 +116,7 @@ class Member(Protocol):
 
         :raises CoordinatorSilent: if the coordinator took no heartbeat for a session; it is
             connected anew, and this is raised until it takes one again.
+        :raises BrokenOff: after :meth:`break_off_join`, if it waited for the group.
         :raises TransportError: for other trouble, which may pass.
         :raises GroupError: if the group does not accept this member.
         """
@@ -171,6 +172,13 @@ class Member(Protocol):
 
     def wakeup(self) -> None:
         """From any thread: let a running ``poll`` return, unless it joins."""
+        ...
+
+    def break_off_join(self) -> None:
+        """From any thread: let a running or later wait for the group end, for good.
+
+        Commits may follow, and ``close``, which leaves the group.
+        """
         ...
 
     def interrupt(self) -> None:

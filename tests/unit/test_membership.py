@@ -32,6 +32,7 @@ class FakeMember:
         self._news = threading.Event()
         self.polls: list[float] = []
         self.closed_at: float | None = None
+        self.broken_off = False
 
     def poll(self, timeout: float) -> None:
         self.polls.append(time.monotonic())
@@ -45,6 +46,10 @@ class FakeMember:
         return ()
 
     def wakeup(self) -> None:
+        self._news.set()
+
+    def break_off_join(self) -> None:
+        self.broken_off = True
         self._news.set()
 
     def close(self, timeout: float) -> None:

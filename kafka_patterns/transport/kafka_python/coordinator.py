@@ -1,4 +1,4 @@
-"""The base's group coordinator, safe against other members and bounded in its goodbye."""
+"""The base's group coordinator, safe against other members."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from kafka.coordinator.base import Generation, HeartbeatThread, MemberState
+from kafka.coordinator.base import HeartbeatThread, MemberState
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.coordinator.protocol import (
     ConsumerProtocolMemberAssignment,
@@ -16,11 +16,10 @@ from kafka.coordinator.protocol import (
 )
 from kafka.errors import CommitFailedError, NodeNotReadyError, RebalanceInProgressError
 from kafka.future import Future as KafkaFuture
-from kafka.protocol.group import LeaveGroupRequest
 
 from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.kafka_python.leaving import LeavingCoordinator
 from kafka_patterns.transport.kafka_python.network import await_future
-from kafka_patterns.transport.kafka_python.static_member import StaticMemberCoordinator
 
 __all__ = ["NoCoordinator", "TolerantCoordinator"]
 
@@ -62,7 +61,7 @@ class NoCoordinator(ConsumerCoordinator):  # type: ignore[misc]  # the base has 
         pass
 
 
-class TolerantCoordinator(StaticMemberCoordinator):
+class TolerantCoordinator(LeavingCoordinator):
     """Takes any assignment a foreign leader may send.
 
     A leader of another implementation may assign topics this member does not subscribe to,
@@ -79,11 +78,6 @@ class TolerantCoordinator(StaticMemberCoordinator):
             super()._handle_metadata_update(cluster)
         finally:
             cluster.unauthorized_topics = forbidden
-
-    @property
-    def has_member_id(self) -> bool:
-        """Whether this member was in the group before and was not thrown out since."""
-        return self._generation is not Generation.NO_GENERATION
 
     @property
     def seconds_since_contact(self) -> float:
@@ -224,28 +218,6 @@ class TolerantCoordinator(StaticMemberCoordinator):
             self.reset_generation()
         else:
             super().maybe_leave_group()
-
-    def leave(self, deadline: float) -> None:
-        """Say goodbye, waiting for the answer until the monotonic *deadline* at most."""
-        self._close_heartbeat_thread()
-        try:
-            with self._client._lock, self._lock:
-                if self.has_member_id and self._leave_group_on_close():
-                    self._send_leave(deadline)
-                self.reset_generation()
-        except Interrupted:
-            self.reset_generation()
-
-    def _send_leave(self, deadline: float) -> None:
-        if self.coordinator_unknown() or self.state is MemberState.UNJOINED:
-            return
-        request: Any
-        if self.config["group_instance_id"]:
-            members = [(self._generation.member_id, self.config["group_instance_id"])]
-            request = LeaveGroupRequest[3](self.group_id, members)
-        else:
-            request = LeaveGroupRequest[1](self.group_id, self._generation.member_id)
-        await_future(self._client, self._client.send(self.coordinator_id, request), deadline)
 
 
 def _readable(metadata: bytes) -> bytes:

@@ -20,7 +20,7 @@ from kafka.future import Future as KafkaFuture
 from kafka_patterns.errors import CommitFailed, GroupError, NotAuthorized, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.rights import DESCRIBE, READ, missing_right
-from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.base import BrokenOff, Interrupted
 from kafka_patterns.transport.group import (
     Assignment,
     AssignmentListener,
@@ -129,6 +129,9 @@ class KafkaMember:
             self._end_silence()
         except KafkaError as error:
             raise self._translated(error) from error
+        except BrokenOff:
+            self._coordinator.end_broken_join()
+            raise
         finally:
             self._tell_answered_commits()
 
@@ -138,7 +141,8 @@ class KafkaMember:
         while not self._topics_awaited:
             self._topics_awaited = not self.missing_topics() or time.monotonic() >= deadline
             if not self._topics_awaited:
-                await_future(self._client, self._client.cluster.request_update(), deadline)
+                with self._client.breakable():
+                    await_future(self._client, self._client.cluster.request_update(), deadline)
 
     def _end_silence(self) -> None:
         """Connect anew after a session without an answer; raises until there is one again.
@@ -222,6 +226,12 @@ class KafkaMember:
     def committed(
         self, partitions: Collection[TopicPartition], timeout: float
     ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
+        with self._client.breakable():
+            return self._committed(partitions, timeout)
+
+    def _committed(
+        self, partitions: Collection[TopicPartition], timeout: float
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | None]:
         deadline = time.monotonic() + timeout
         base_partitions = [KafkaTopicPartition(*tp) for tp in partitions]
         while True:
@@ -248,6 +258,9 @@ class KafkaMember:
 
     def wakeup(self) -> None:
         self._client.wakeup()
+
+    def break_off_join(self) -> None:
+        self._client.break_off()
 
     def interrupt(self) -> None:
         self._client.interrupt()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.client_async import KafkaClient
@@ -18,7 +19,7 @@ from kafka.errors import KafkaConnectionError, NodeNotReadyError
 from kafka.future import Future as KafkaFuture
 from kafka.util import WeakMethod
 
-from kafka_patterns.transport.base import Interrupted
+from kafka_patterns.transport.base import BrokenOff, Interrupted
 from kafka_patterns.transport.kafka_python.connection import Connection
 from kafka_patterns.transport.kafka_python.refusals import Refusals
 
@@ -63,6 +64,8 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         **configs: Any,
     ) -> None:
         self.interrupted = False
+        self._broken_off = False
+        self._breakable = False  # whether what waits now may be broken off; by whoever has the lock
         self._watch = watch
         self._answer_timeout_ms = answer_timeout_ms
         self._refusals = Refusals() if refusals is None else refusals
@@ -111,6 +114,29 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         """From any thread: every running and later wait for the network raises."""
         self.interrupted = True
         self.wakeup()
+
+    def break_off(self) -> None:
+        """From any thread: every running and later wait that is :meth:`breakable` raises."""
+        self._broken_off = True
+        self.wakeup()
+
+    @contextmanager
+    def breakable(self) -> Iterator[None]:
+        """Waits inside are ended by :meth:`break_off`.
+
+        :raises BrokenOff: from the wait.
+        """
+        before, self._breakable = self._breakable, True
+        try:
+            yield
+        finally:
+            self._breakable = before
+
+    def _raise_if_ended(self) -> None:
+        if self.interrupted:
+            raise Interrupted
+        if self._broken_off and self._breakable:
+            raise BrokenOff
 
     def hang_up(self, error: Exception) -> None:
         """From any thread: close all connections; what is under way fails with *error*.
@@ -163,8 +189,7 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
             }
 
     def _poll(self, timeout: float) -> None:
-        if self.interrupted:
-            raise Interrupted
+        self._raise_if_ended()
         self._write_requests()
         super()._poll(timeout)
         if self._answer_timeout_ms is not None:
@@ -172,8 +197,7 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         if self._watch is not None:
             connected = any(connection.connected() for connection in list(self._conns.values()))
             self._watch(not connected and bool(self._refusals.reasons()))
-        if self.interrupted:
-            raise Interrupted
+        self._raise_if_ended()
 
     def _suspect_all(self) -> None:
         """Where one connection died without a sign, others may have: each would be waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -53,8 +54,15 @@ def main(
             eventually(lambda: Path(release).exists(), PATIENCE)
             return payload
 
+    threading.Thread(target=tell_when_signals_are_heeded, daemon=True).start()
     server.run()
     tell("drained")
+
+
+def tell_when_signals_are_heeded() -> None:
+    """A signal that comes earlier ends the process."""
+    eventually(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, PATIENCE)
+    tell("serving")
 
 
 if __name__ == "__main__":
