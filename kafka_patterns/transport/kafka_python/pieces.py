@@ -8,9 +8,8 @@ from typing import Any
 
 import attrs
 
-from kafka_patterns.transport.kafka_python.unpacking import BoundedBatch, BoundedLegacyBatch
-
 from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
+from kafka_patterns.transport.kafka_python.unpacking import BoundedBatch, BoundedLegacyBatch
 
 __all__ = ["Damage", "Piece", "pieces_of"]
 
