@@ -62,7 +62,9 @@ class ChaosCluster:
     """A cluster whose clients under test know it by the addresses of its proxies alone."""
 
     def __init__(self, version: str) -> None:
-        self.kafka = KafkaCluster(3, version=version, properties=_PROPERTIES)
+        self.kafka = KafkaCluster(
+            3, version=version, properties=_PROPERTIES, ready_seconds=_BACK_SECONDS
+        )
         self.proxies = {
             f"broker-{node.node_id}": TcpProxy(
                 node.proxied_port, port=node.proxy_port, source=_UNDER_TEST

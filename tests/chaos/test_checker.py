@@ -178,6 +178,16 @@ def test_try_after_a_failure_is_no_duplicate():
     assert broken(history) == set()
 
 
+def test_failed_record_may_leave_with_its_partition():
+    failing = record(10, at=10.0)
+    entries = [entry(STARTED, failing, 10.2), entry(FAILED, failing, 10.3)]
+    entries += handled(failing, 10.5, pid=2)
+    history = changed(produced=[*RECORDS, failing], entries=[*GOOD.entries, *entries])
+    assert broken(history) == set()
+    entries += handled(failing, 11.0)
+    assert broken(attrs.evolve(history, entries=[*GOOD.entries, *entries])) == {DUPLICATES}
+
+
 def test_seek_back_excuses_one_more_delivery():
     entries = [*GOOD.entries, *handled(RECORDS[9], 11.0)]
     seeks = [Seek(("events", 0), 9, 10.5, 11.5)]

@@ -34,6 +34,7 @@ class KafkaCluster:
     :param properties: settings of the server, over those the tests need.
     :param listeners: names of listeners beside ``PLAINTEXT``, which the properties describe.
     :param scram: users, as ``kafka-storage format --add-scram`` takes them.
+    :param ready_seconds: in which all nodes take part, once they were started.
     :raises RuntimeError: if Java or Maven is missing, or Kafka cannot be downloaded.
     """
 
@@ -45,8 +46,10 @@ class KafkaCluster:
         properties: Mapping[str, str] | None = None,
         listeners: Sequence[str] = (),
         scram: Sequence[str] = (),
+        ready_seconds: float = _READY_TIMEOUT,
     ) -> None:
         self.version = version
+        self._ready_seconds = ready_seconds
         self._temporary = tempfile.TemporaryDirectory(prefix="kafka-patterns-kafka-")
         folder = Path(self._temporary.name)
         self.nodes = [
@@ -83,7 +86,9 @@ class KafkaCluster:
 
         :raises AssertionError: with the end of the nodes' logs if they do not come up.
         """
-        eventually(self._all_registered, _READY_TIMEOUT, describe=self.report, retry_on=KafkaError)
+        eventually(
+            self._all_registered, self._ready_seconds, describe=self.report, retry_on=KafkaError
+        )
 
     def stop(self) -> None:
         """Shut all nodes down in an orderly way; their data stays."""

@@ -32,7 +32,8 @@ def check_duplicates(history: History) -> list[str]:
     unfinished: Counter[tuple[Loss, int]] = Counter()
     for record, deliveries in _deliveries(history).items():
         for before, again in itertools.pairwise(deliveries):
-            if _was_sought(history, before, again):
+            # What failed and waits for its next try leaves with its partition, in good order.
+            if before.failed or _was_sought(history, before, again):
                 continue
             loss = _excuse(history, before, again)
             if loss is None:
@@ -54,7 +55,7 @@ def _deliveries(history: History) -> dict[RecordId, list[_Delivery]]:
         deliveries = by_record[record_of(entry)]
         own = next((one for one in reversed(deliveries) if one.entry.pid == entry.pid), None)
         if entry.event == STARTED:
-            if own is not None and own.failed:
+            if own is not None and own.failed and own is deliveries[-1]:
                 own.failed = False
             else:
                 deliveries.append(_Delivery(entry))
