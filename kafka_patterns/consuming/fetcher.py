@@ -18,6 +18,7 @@ from concurrent.futures import wait as wait_for_futures
 from typing import Any
 
 from kafka_patterns.backoff import ExponentialBackoff
+from kafka_patterns.consuming.lookups import Lookups
 from kafka_patterns.consuming.positions import Positions
 from kafka_patterns.consuming.sink import RecordSink
 from kafka_patterns.errors import TransportError
@@ -45,7 +46,8 @@ class Fetcher:
     """Owns one reader and the thread that polls it.
 
     :param make_reader: makes the reader, in this object's thread; again after a failure.
-    :param admin: looks up the first offset of a partition whose position fell out of the log.
+    :param admin: looks up the first offset of a partition whose position fell out of the log,
+        in a thread of its own.
     :param name: the name of the thread.
     :param reread_seconds: for whom records may come twice: of a partition that no broker knew
         for a while, what was written from so long before that on is read again, in case that its
@@ -63,7 +65,8 @@ class Fetcher:
     ) -> None:
         self._make_reader = make_reader
         self._sink = sink
-        self._positions = Positions(sink, admin, self._reader_now, reread_seconds)
+        self._lookups = Lookups(admin, self._submit, f"{name}-lookups")
+        self._positions = Positions(sink, self._lookups, self._reader_now, reread_seconds)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._commands: deque[Callable[[], object]] = deque()  # append and popleft are atomic
         self._news = threading.Event()
@@ -153,9 +156,11 @@ class Fetcher:
         reader = self._reader
         if reader is not None:
             reader.interrupt()
+        deadline = time.monotonic() + timeout
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        return not self._thread.is_alive()
+        looked_up = self._lookups.close(max(0.0, deadline - time.monotonic()))
+        return looked_up and not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:

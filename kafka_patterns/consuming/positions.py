@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
+from kafka_patterns.consuming.lookups import Lookups
 from kafka_patterns.consuming.sink import RecordSink
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.transport.base import EARLIEST, Admin, Reader
+from kafka_patterns.transport.base import EARLIEST, Reader
 
 __all__ = ["Position", "Positions"]
 
 logger = logging.getLogger("kafka_patterns.fetcher")
 
 _LOOKUP_BACKOFF_SECONDS = 0.2
-_LOOKUP_SECONDS = 2.0
 
 
 @attrs.define(eq=False)
@@ -27,7 +29,7 @@ class Position:
 
     :param token: for the sink, with each batch.
     :param unknown_until: when to look for the beginning of the log, in monotonic seconds, if the
-        position fell out of it; until then nothing is read.
+        position fell out of it; until then nothing is read. Infinite while that is looked up.
     """
 
     token: Any
@@ -39,7 +41,7 @@ class Positions:
     """Those of one fetcher; its thread's alone.
 
     :param sink: is told when a partition is read from elsewhere.
-    :param admin: looks up offsets.
+    :param lookups: looks up offsets, which may take a while.
     :param reader: the reader now; another one after a failure.
     :param reread_seconds: see :class:`~kafka_patterns.consuming.fetcher.Fetcher`.
     """
@@ -47,12 +49,12 @@ class Positions:
     def __init__(
         self,
         sink: RecordSink,
-        admin: Admin,
+        lookups: Lookups,
         reader: Callable[[], Reader],
         reread_seconds: float | None,
     ) -> None:
         self._sink = sink
-        self._admin = admin
+        self._lookups = lookups
         self._reader = reader
         self._reread_seconds = reread_seconds
         self._positions: dict[TopicPartition, Position] = {}
@@ -115,18 +117,28 @@ class Positions:
                 position.unknown_until = time.monotonic()
 
     def find_lost(self) -> None:
-        """Go on at the beginning of the logs from which positions fell out."""
+        """Look for the beginning of the logs from which positions fell out, to go on there."""
         now = time.monotonic()
         lost = {
-            partition: EARLIEST
+            partition: position
             for partition, position in self._positions.items()
             if position.unknown_until is not None and position.unknown_until <= now
         }
-        if not lost:
-            return
-        found = self._admin.offsets(lost, _LOOKUP_SECONDS)
-        for partition in lost:
-            position = self._positions[partition]
+        if lost:
+            for position in lost.values():
+                position.unknown_until = math.inf
+            self._lookups.ask(dict.fromkeys(lost, EARLIEST), partial(self._find, lost))
+
+    def _find(
+        self, lost: Mapping[TopicPartition, Position], found: Mapping[TopicPartition, int]
+    ) -> None:
+        for position in lost.values():
+            if position.unknown_until is not None:
+                position.unknown_until = time.monotonic()  # looked for again if this is cut short
+        for partition, position in lost.items():
+            # It may be read again meanwhile, or be no longer assigned.
+            if self._positions.get(partition) is not position or position.unknown_until is None:
+                continue
             offset = found.get(partition)
             if offset is None:
                 position.unknown_until = time.monotonic() + _LOOKUP_BACKOFF_SECONDS
@@ -153,8 +165,16 @@ class Positions:
             partition: int((since - self._reread_seconds) * 1000)
             for partition, since in unknown_since.items()
         }
-        for partition, offset in self._admin.offsets(timestamps, _LOOKUP_SECONDS).items():
+        doubted = {partition: self._positions.get(partition) for partition in timestamps}
+        self._lookups.ask(timestamps, partial(self._go_back, doubted))
+
+    def _go_back(
+        self, doubted: Mapping[TopicPartition, Position | None], found: Mapping[TopicPartition, int]
+    ) -> None:
+        for partition, offset in found.items():
             position = self._positions.get(partition)
-            if position is not None and offset < position.next_offset:
+            if position is None or position is not doubted[partition]:
+                continue
+            if offset < position.next_offset:
                 logger.info("%s was unknown for a while, reading from offset %d", partition, offset)
                 self.seek(partition, offset)

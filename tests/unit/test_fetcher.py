@@ -14,7 +14,12 @@ from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.standing import Standing
-from kafka_patterns.transport.base import Interrupted, Room
+from kafka_patterns.transport.base import (
+    Interrupted,
+    OffsetOutOfRange,
+    PartitionsReappeared,
+    Room,
+)
 from tests.support.waiting import eventually
 
 ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
@@ -269,6 +274,48 @@ def test_room_is_never_exceeded(log, sink, fetcher) -> None:
 
     eventually(lambda: sink.offsets(ZERO) == list(range(9)))
     assert max(batches) == 2
+
+
+class SlowAdmin:
+    """Does not answer until it may."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def offsets(
+        self, timestamps: Mapping[TopicPartition, int], timeout: float
+    ) -> Mapping[TopicPartition, int]:
+        self.asked.set()
+        assert self.may_answer.wait(30)
+        return dict.fromkeys(timestamps, 2)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [OffsetOutOfRange({ZERO: 0}), PartitionsReappeared({ZERO: 1_000.0})],
+    ids=["out of the log", "unknown for a while"],
+)
+def test_partitions_are_read_while_the_offset_of_another_is_looked_up(log, sink, trouble) -> None:
+    slow = SlowAdmin()
+    admin: Any = slow
+    fetcher = Fetcher(log.reader, sink, admin, "test-fetcher", reread_seconds=60)
+    fetcher.start()
+    try:
+        fetcher.assign(ZERO, 10)
+        fetcher.assign(ONE, 0)
+        log.failures.append(trouble)
+        assert slow.asked.wait(20)
+
+        log.append(ONE, 3)
+        eventually(lambda: sink.offsets(ONE) == [0, 1, 2], 20)
+
+        log.append(ZERO, 4)
+        slow.may_answer.set()
+        eventually(lambda: sink.offsets(ZERO) == [2, 3], 20)
+    finally:
+        slow.may_answer.set()
+        assert fetcher.stop(20)
 
 
 def test_functions_run_with_the_reader_in_its_thread(log, fetcher) -> None:

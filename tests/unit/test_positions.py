@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,6 +46,21 @@ class FakeAdmin:
         return {tp: self.known[tp] for tp in timestamps if tp in self.known}
 
 
+class FakeLookups:
+    """Asks at once; gives the answers at once as well, unless they are held back."""
+
+    def __init__(self, admin: FakeAdmin) -> None:
+        self._admin = admin
+        self.held_back: list[Callable[[], object]] | None = None
+
+    def ask(self, timestamps: Mapping[TopicPartition, int], found: Any) -> None:
+        answer = partial(found, self._admin.offsets(timestamps, 2.0))
+        if self.held_back is None:
+            answer()
+        else:
+            self.held_back.append(answer)
+
+
 class FakeSink:
     """Gives a new token each time."""
 
@@ -69,16 +85,21 @@ def admin() -> FakeAdmin:
 
 
 @pytest.fixture
+def lookups(admin: FakeAdmin) -> FakeLookups:
+    return FakeLookups(admin)
+
+
+@pytest.fixture
 def sink() -> FakeSink:
     return FakeSink()
 
 
 @pytest.fixture
-def positions(reader: FakeReader, admin: FakeAdmin, sink: FakeSink) -> Positions:
+def positions(reader: FakeReader, lookups: FakeLookups, sink: FakeSink) -> Positions:
     given_sink: Any = sink
-    given_admin: Any = admin
+    given_lookups: Any = lookups
     given_reader: Any = reader
-    made = Positions(given_sink, given_admin, lambda: given_reader, reread_seconds=60.0)
+    made = Positions(given_sink, given_lookups, lambda: given_reader, reread_seconds=60.0)
     made.open(ZERO, 10, "first")
     made.hand_to(given_reader)
     return made
@@ -105,6 +126,54 @@ def test_lost_position_that_nobody_knows_the_beginning_of_is_not_asked_for_all_t
 
     assert len(admin.asked) == 1
     assert reader.offsets == {}
+
+
+def test_beginning_is_asked_for_once_while_no_answer_is_there(positions, admin, lookups) -> None:
+    lookups.held_back = []
+    positions.lose({ZERO: 10})
+
+    positions.find_lost()
+    positions.find_lost()
+
+    assert len(admin.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [{ZERO: 7}, {}])
+def test_answer_that_comes_too_late_changes_nothing(
+    positions, reader, admin, lookups, answer
+) -> None:
+    lookups.held_back = []
+    admin.known = answer
+    positions.lose({ZERO: 10})
+    positions.find_lost()
+    positions.seek(ZERO, 42)
+
+    for give in lookups.held_back:
+        give()
+    positions.find_lost()
+
+    assert reader.offsets == {ZERO: 42}
+
+
+@pytest.mark.parametrize("is_assigned_anew", [False, True])
+def test_answer_for_an_earlier_assignment_changes_nothing(
+    positions, reader, admin, lookups, is_assigned_anew
+) -> None:
+    lookups.held_back = []
+    admin.known = {ZERO: 4}
+    positions.lose({ZERO: 10})
+    positions.find_lost()
+    positions.doubt({ZERO: 1_000.0})
+    positions.close(ZERO)
+    if is_assigned_anew:
+        positions.open(ZERO, 20, "second")
+        reader.assign(ZERO, 20)
+    before = dict(reader.offsets)
+
+    for give in lookups.held_back:
+        give()
+
+    assert reader.offsets == before
 
 
 def test_who_seeks_meanwhile_need_not_wait_for_the_beginning(positions, reader, admin) -> None:
