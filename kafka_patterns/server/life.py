@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class ServerLife(Life):
         self._ending: Engine | None = None  # while it drains
         self._stops = 0  # asked for so far: a start sees by it that one came meanwhile
         self._stopper: threading.Thread | None = None
+        self._failing = threading.Lock()  # guards the failure: what the status says depends on it
         self._failure: BaseException | None = None
         self._signals.forget()
 
@@ -124,7 +125,7 @@ class ServerLife(Life):
             self._routes,
             self.group_id,
             self._name,
-            self._status.set,
+            self._set_status,
             self._fail,
         )
 
@@ -154,9 +155,24 @@ class ServerLife(Life):
         return True
 
     def _fail(self, error: BaseException) -> None:
-        """From any thread: the server must stop, and ``run`` raise *error*."""
-        self._failure = error
-        self._status.set(KafkaStatus.CRASHED)
+        """From any thread: the server cannot go on; it stops, and ``run`` raises *error*."""
+        with self._failing:
+            if self._failure is not None:
+                return  # it stops already
+            self._failure = error
+            self._status.set(KafkaStatus.CRASHED)
+        self._stop_elsewhere(self._end_crashed)
+
+    def _end_crashed(self) -> None:
+        """Leave the group to others; the status tells why until somebody stops the server."""
+        with self._lifecycle:
+            self._end(self.options.run.stop_timeout_ms / 1000, KafkaStatus.CRASHED)
+
+    def _set_status(self, status: KafkaStatus) -> None:
+        """For the engine: until it has stopped, its parts may still say that they are well."""
+        with self._failing:
+            if self._failure is None:
+                self._status.set(status)
 
     def stop(self, timeout: float | None = None) -> bool:
         """Drain and end: running handlers finish, replies go out, offsets are committed.
@@ -171,13 +187,13 @@ class ServerLife(Life):
             timeout = self.options.run.stop_timeout_ms / 1000
         engine = self._engine or self._ending or self._starting
         if engine is not None and engine.runs_here:
-            self._stop_elsewhere(timeout)
+            self._stop_elsewhere(lambda: self._stop(timeout))
             return True
         return self._stop(timeout)
 
-    def _stop_elsewhere(self, timeout: float) -> None:
+    def _stop_elsewhere(self, stop: Callable[[], object]) -> None:
         """In a thread of its own, for a thread that the stop waits for cannot wait for it."""
-        stopper = threading.Thread(target=self._stop, args=[timeout], name=f"{self._name}-stopper")
+        stopper = threading.Thread(target=stop, name=f"{self._name}-stopper")
         self._stopper = stopper
         try:
             stopper.start()
@@ -200,16 +216,17 @@ class ServerLife(Life):
         finally:
             self._lifecycle.release()
 
-    def _end(self, timeout: float) -> bool:
+    def _end(self, timeout: float, status: KafkaStatus = KafkaStatus.STOPPED) -> bool:
         engine = self._ending = self._engine
         self._engine = None
-        if engine is None:
-            return True
-        self._not_at_exit()
-        clean = engine.stop(timeout)
-        self._ending = None
-        self._status.set(KafkaStatus.STOPPED)
-        self._callbacks.close(1.0)
+        clean = True
+        if engine is not None:
+            self._not_at_exit()
+            clean = engine.stop(timeout)
+            self._ending = None
+        if status is KafkaStatus.STOPPED and (engine is not None or self._failure is not None):
+            self._status.set(status)
+            self._callbacks.close(1.0)
         return clean
 
     def _close_within(self, seconds: float) -> None:

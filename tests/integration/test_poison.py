@@ -12,6 +12,7 @@ from kafka_patterns import (
     KafkaContext,
     KafkaStatus,
     Message,
+    NotConnected,
     PayloadError,
     ReplyPayloadError,
     RpcException,
@@ -202,6 +203,31 @@ def test_unreadable_event_stops_the_server_where_that_is_said(peers: Peers, wire
     assert "no schema for this" in str(error)
     assert handled == [("good", 0)]
     assert wire.committed(server.group_id, topic) == {0: 1}
+
+
+def test_unreadable_event_stops_a_started_server_and_leaves_its_partitions_to_others(
+    peers: Peers, wire: Wire
+):
+    topic = peers.topic()
+    server, handled, _ = poisoned_server(peers, topic, on_poison="stop")
+    other, handled_by_other, _ = poisoned_server(peers, topic, on_poison="skip")
+    told: list[KafkaStatus] = []
+
+    with server:
+        server.status.subscribe(told.append)
+        for value in (b"good", b"bad", b"behind it"):
+            wire.produce(topic, value)
+        eventually(lambda: not server.health().alive)
+        assert (server.status.current, server.health().assignment) == (KafkaStatus.CRASHED, {})
+        assert "no schema for this" in (server.health().last_error or "")
+        with other:
+            eventually(lambda: wire.committed(server.group_id, topic) == {0: 3})
+        assert server.status.current is KafkaStatus.CRASHED
+
+    assert (handled, handled_by_other) == ([("good", 0)], [("behind it", 0)])
+    assert told == [KafkaStatus.CONNECTED, KafkaStatus.CRASHED, KafkaStatus.STOPPED]
+    with pytest.raises(NotConnected):
+        server.producer.unwrap()
 
 
 @pytest.mark.parametrize("on_poison", ["hold", "skip"])
