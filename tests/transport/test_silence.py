@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from kafka.protocol.metadata import MetadataRequest
 from kafka_patterns.errors import CommitFailed, TransportError
 from kafka_patterns.message import OffsetAndMetadata
 from kafka_patterns.testing import ApiKey, EmbeddedBroker
+from kafka_patterns.transport.base import EARLIEST
 from kafka_patterns.transport.kafka_python.connection import Connection
 from kafka_patterns.transport.kafka_python.member import KafkaMember
 from kafka_patterns.transport.kafka_python.refusals import Refusals
@@ -134,6 +136,23 @@ def test_offsets_are_read_on_a_new_connection(
         return HERO in member.committed([HERO], 0.5)
 
     eventually(are_read, retry_on=TransportError)
+
+
+def test_question_after_one_that_got_no_answer_goes_out_on_a_new_connection(
+    own: Parts, proxy: TcpProxy, hero: str
+) -> None:
+    admin = own.admin(client={"request_timeout_ms": 60_000})
+    for ask in (
+        lambda timeout: admin.partitions(hero, timeout),
+        lambda timeout: admin.offsets({HERO: EARLIEST}, timeout),
+    ):
+        assert ask(20)
+        assert ask(20)  # by now on the connection to the broker's own address
+        proxy.drop_silently(everything)
+        with contextlib.suppress(TransportError):
+            assert not ask(1)
+
+        assert ask(20)
 
 
 def lone_connection(answer_timeout_ms: float | None) -> Connection:

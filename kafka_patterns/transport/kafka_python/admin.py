@@ -12,7 +12,8 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.conn import collect_hosts
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.future import Future as KafkaFuture
 from kafka.protocol.admin import ApiVersionRequest
 from kafka.protocol.metadata import MetadataRequest
 
@@ -41,6 +42,7 @@ __all__ = ["KafkaAdmin"]
 _RETRY_SECONDS = 0.02
 _PROBE_SECONDS = 0.1
 _CHECK_SECONDS = 0.1
+_SILENCE_SECONDS = 0.9
 _PROBE_MS = 2_000
 """How long one broker may take to tell its version, unless less is left to connect."""
 _NO_ERROR = 0
@@ -175,8 +177,20 @@ class KafkaAdmin:
     def _answer(self, node_id: Any, request: Any, deadline: float) -> Any:
         """The answer, or ``None`` if it did not come."""
         future = self._client.send(node_id, request)
-        await_future(self._client, future, deadline)
+        self._await(future, deadline)
         return future.value if future.succeeded() else None
+
+    def _await(self, future: KafkaFuture, deadline: float) -> bool:
+        """Whether the answer came; if not, the next question goes out on a new connection.
+
+        This one may have died without a sign, and more questions would wait on it in vain.
+        """
+        began = time.monotonic()
+        if await_future(self._client, future, deadline):
+            return True
+        if time.monotonic() - began > _SILENCE_SECONDS:
+            self._client.hang_up(KafkaConnectionError("a question was not answered in time"))
+        return False
 
     def _answer_if_offered(self, node_id: Any, request: Any, deadline: float) -> Any:
         """As :meth:`_answer`; raises ``Unsupported`` if the broker does not take such requests."""
@@ -215,7 +229,7 @@ class KafkaAdmin:
             futures[tp] = self._consumer_now()._fetcher._send_offset_requests({tp: timestamp})
         found: dict[KafkaTopicPartition, int | None] = {}
         for tp, future in futures.items():
-            if await_future(self._client, future, deadline) and future.succeeded():
+            if self._await(future, deadline) and future.succeeded():
                 offset = future.value.get(tp)
                 found[tp] = None if offset is None else offset[0]
             elif forbidden_topics(future.exception):
