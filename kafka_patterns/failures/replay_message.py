@@ -7,7 +7,7 @@ from kafka_patterns.failures.dead_letter_record import DeadLetterRecord
 from kafka_patterns.failures.message_key import message_place
 from kafka_patterns.message import EncodedMessage, Record
 
-__all__ = ["is_for_another_group", "replayed_from", "replayed_message"]
+__all__ = ["is_for_another_group", "is_replay_of", "replayed_from", "replayed_message"]
 
 _DROPPED = (
     # Nobody waits for the reply any more: the handler runs as for an event.
@@ -59,6 +59,13 @@ def _origin(letter: DeadLetterRecord) -> bytes | None:
     if before or topic is None or number is None or offset is None:
         return before or None
     return message_place(topic, number, offset).encode()
+
+
+def is_replay_of(record: Record, letter: Record) -> bool:
+    """Whether *record* is what becomes of *letter*, a dead letter, and not merely says so."""
+    message = replayed_message(DeadLetterRecord.of(letter), partition=None, only_group=None)
+    pairs = [pair for pair in record.headers if pair[0] != headers.REPLAY_GROUP]
+    return (record.key, record.value, pairs) == (message.key, message.value, message.headers)
 
 
 def is_for_another_group(record: Record, group_id: str) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from kafka_patterns.consuming.ranges import RangeReader
 from kafka_patterns.errors import CommitFailed, GroupError
 from kafka_patterns.failures.replay_group import ReplayGroup
+from kafka_patterns.failures.replay_message import is_replay_of
 from kafka_patterns.failures.replay_progress import ReplayProgress
 from kafka_patterns.failures.replay_topics import offsets_of
 from kafka_patterns.headers import REPLAYED_FROM
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
-from kafka_patterns.transport.base import LATEST, Admin, Transport
+from kafka_patterns.transport.base import LATEST, Admin, Reader, Transport
 
 __all__ = ["ReplayState"]
 
 logger = logging.getLogger("kafka_patterns.replay")
 
 _SCAN_RECORDS = 1000
+_MAX_DIGITS = 19
 _ROOM_FOR_A_WINDOW = 512
 
 
@@ -53,6 +55,7 @@ class ReplayState:
             for partition, first in firsts.items()
         }
         self._committed: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._ends = ends
         self._recover(transport)
 
     def keep(self) -> None:
@@ -152,25 +155,47 @@ class ReplayState:
         logger.info("an earlier run did not end: looking for what it sent to %s", sorted(starts))
         reader = transport.reader()
         try:
-            ends = offsets_of(self._admin, starts, LATEST)
-            scan = RangeReader(reader, self._admin, starts, ends, self.keep)
-            while records := scan.read(_SCAN_RECORDS):
-                for record in records:
-                    self._recognize(record)
+            self._mark_arrived(reader, starts)
         finally:
             reader.close()
         self._forget_sent_after()
         if not self._dry_run:
             self._commit()
 
-    def _recognize(self, record: Record) -> None:
+    def _mark_arrived(self, reader: Reader, starts: Mapping[TopicPartition, int]) -> None:
+        """Anybody may write a message that says it was a letter: only one that is it counts."""
+        claims: dict[TopicPartition, dict[int, list[Record]]] = {}
+        for record in self._read(reader, starts, offsets_of(self._admin, starts, LATEST)):
+            place = self._claimed_letter(record)
+            if place is not None:
+                claims.setdefault(place[0], {}).setdefault(place[1], []).append(record)
+        firsts = {partition: min(claimed) for partition, claimed in claims.items()}
+        ends = {partition: max(claimed) + 1 for partition, claimed in claims.items()}
+        for letter in self._read(reader, firsts, ends):
+            claimed = claims[letter.topic_partition].get(letter.offset, ())
+            if any(is_replay_of(record, letter) for record in claimed):
+                self._progress[letter.topic_partition].mark(letter.offset)
+
+    def _read(
+        self,
+        reader: Reader,
+        starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> Iterator[Record]:
+        scan = RangeReader(reader, self._admin, starts, ends, self.keep)
+        while records := scan.read(_SCAN_RECORDS):
+            yield from records
+
+    def _claimed_letter(self, record: Record) -> tuple[TopicPartition, int] | None:
+        """Which of the letters that may have been sent *record* says it was."""
         trace = (record.header(REPLAYED_FROM) or b"").decode("utf-8", "replace")
         topic, _, place = trace.partition("/")
-        partition, _, offset = place.partition("/")
-        if partition.isdecimal() and offset.isdecimal():
-            progress = self._progress.get(TopicPartition(topic, int(partition)))
-            if progress is not None:
-                progress.mark(int(offset))
+        number, _, offset = place.partition("/")
+        if not all(part.isdecimal() and len(part) <= _MAX_DIGITS for part in (number, offset)):
+            return None
+        partition = TopicPartition(topic, int(number))
+        is_there = partition in self._progress and int(offset) < self._ends[partition]
+        return (partition, int(offset)) if is_there else None
 
     def _forget_sent_after(self) -> bool:
         forgotten = False
