@@ -86,7 +86,7 @@ class Bench:
     def _refused(self, topic: str, health: Callable[[], Any]) -> Iterator[None]:
         self._kafka.withdraw("topic", topic, "READ", "WRITE")
         try:
-            eventually(lambda: health().standing, _PATIENCE)
+            eventually(lambda: health().stalled, _PATIENCE)
             yield
         finally:
             self._allow(topic)
@@ -106,7 +106,7 @@ class Bench:
             else:
                 if case == "unreadable":
                     self._wire.store(_STANDS, with_bad_name())
-                    eventually(lambda: server.health().standing, _PATIENCE)
+                    eventually(lambda: server.health().stalled, _PATIENCE)
                 self._emit(client, seconds)
         return statistics.median(seconds)
 

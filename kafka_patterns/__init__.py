@@ -90,7 +90,7 @@ from kafka_patterns.server.marks import Batch, event_pattern, message_pattern
 from kafka_patterns.server.server import ServerKafka
 from kafka_patterns.server.signals import ExitCode
 from kafka_patterns.server.watch import RunningHandler
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.status import KafkaStatus
 
 __all__ = [
@@ -158,7 +158,7 @@ __all__ = [
     "Serializer",
     "ServerHealth",
     "ServerKafka",
-    "Standing",
+    "StalledPartition",
     "StoredReply",
     "Timing",
     "TimingMiddleware",

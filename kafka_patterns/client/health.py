@@ -10,7 +10,7 @@ import attrs
 from kafka_patterns.client.connection import Connection
 from kafka_patterns.client.counts import PatternCounts, RequestCounts
 from kafka_patterns.consuming.counters import Counters
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.status import KafkaStatus
 
 __all__ = ["ClientHealth", "observe"]
@@ -28,7 +28,7 @@ class ClientHealth:
         went wrong with reading.
     :param patterns: what became of the requests, and what came that none waits for, per pattern.
     :param unreadable: records, or whole batches of them, that could not be read.
-    :param standing: the reply partitions that cannot be read now.
+    :param stalled: the reply partitions that cannot be read now.
     """
 
     status: KafkaStatus | None
@@ -38,7 +38,7 @@ class ClientHealth:
     last_error: str | None
     patterns: Mapping[str, PatternCounts]
     unreadable: int
-    standing: Collection[Standing]
+    stalled: Collection[StalledPartition]
 
     @property
     def sent(self) -> int:
@@ -93,7 +93,7 @@ def observe(
     error = None if fetcher is None else fetcher.last_error
     if membership is not None and membership.failure is not None:
         error = membership.failure
-    standing = () if fetcher is None else fetcher.standing()
+    stalled = () if fetcher is None else fetcher.stalled()
     last_error = None if error is None else f"{type(error).__name__}: {error}"
     return ClientHealth(
         status=status,
@@ -104,8 +104,8 @@ def observe(
         if fetcher is None
         else max(0.0, time.monotonic() - fetcher.last_poll),
         reply_partitions={} if connection is None else connection.partitions.named(),
-        last_error="; ".join(map(str, standing)) or last_error,
+        last_error="; ".join(map(str, stalled)) or last_error,
         patterns=counts.snapshot(),
         unreadable=read.snapshot().get("replies_unreadable", 0),
-        standing=standing,
+        stalled=stalled,
     )

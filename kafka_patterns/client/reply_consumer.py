@@ -30,7 +30,7 @@ from kafka_patterns.errors import (
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.options import KafkaOptions
 from kafka_patterns.rights import READ
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.status import KafkaStatus
 from kafka_patterns.transport.base import LATEST, Admin, Transport
 from kafka_patterns.transport.group import Assignment, CoordinatorSilent, Member
@@ -258,8 +258,8 @@ class ReplyConsumer:
         assert self.fetcher is not None
         self.fetcher.unassign(partition)
 
-    def standing(self) -> Collection[Standing]:
-        return () if self.fetcher is None else self.fetcher.standing()
+    def stalled(self) -> Collection[StalledPartition]:
+        return () if self.fetcher is None else self.fetcher.stalled()
 
     # MembershipOwner
 

@@ -18,7 +18,7 @@ from kafka_patterns.client.reply_topics import topic_command
 from kafka_patterns.consuming.brief_lock import BriefLock
 from kafka_patterns.errors import ClientClosed, NoReplyPartition, NotSubscribedToReply
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 
 __all__ = ["PartitionReader", "ReplyPartitions"]
 
@@ -41,7 +41,7 @@ class PartitionReader(Protocol):
         """Read *partition* no longer."""
         ...
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         """The partitions that cannot be read now."""
         ...
 
@@ -110,9 +110,9 @@ class ReplyPartitions:
             partition = self._named.get(topic)
             if partition is None:
                 raise self._why_none(topic)
-            for standing in self._reader.standing():
-                if standing.is_forbidden and standing.topic == topic:
-                    raise NoReplyPartition(f"replies cannot be read: {standing.reason}")
+            for stalled in self._reader.stalled():
+                if stalled.is_forbidden and stalled.topic == topic:
+                    raise NoReplyPartition(f"replies cannot be read: {stalled.reason}")
             slot = make_slot(TopicPartition(topic, partition))
             self._pending.add(correlation_id, slot)
             return slot

@@ -23,7 +23,7 @@ from kafka_patterns.consuming.positions import Positions
 from kafka_patterns.consuming.sink import RecordSink
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.transport.base import (
     Admin,
     Interrupted,
@@ -172,10 +172,10 @@ class Fetcher:
         reader = self._reader
         return None if reader is None else reader.end_offset(partition)
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         """From any thread: the partitions that cannot be read now, which keeps no other waiting."""
         reader = self._reader
-        return () if reader is None else reader.standing()
+        return () if reader is None else reader.stalled()
 
     def unwrap(self) -> Any:
         """The client library's own consumer, made now if nothing was read yet.

@@ -63,7 +63,7 @@ class RangeReader:
             if records:
                 return records
             if self._ends and time.monotonic() > deadline:
-                why = "; ".join(standing.reason for standing in self._reader.standing())
+                why = "; ".join(stalled.reason for stalled in self._reader.stalled())
                 raise TransportError(
                     f"nothing could be read of {', '.join(map(str, self._ends))} for "
                     f"{_PATIENCE_SECONDS:g} s: {why or 'their leaders do not answer'}"

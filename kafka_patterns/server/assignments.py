@@ -11,7 +11,7 @@ from kafka_patterns.errors import CommitFailed, NotAuthorized, TransportError
 from kafka_patterns.message import OffsetAndMetadata, TopicPartition
 from kafka_patterns.server.assignor import NO_CLAIM, Claim
 from kafka_patterns.server.ledger import Ledger
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.transport.base import EARLIEST, LATEST, Admin
 from kafka_patterns.transport.group import Assignment, Member
 
@@ -42,7 +42,7 @@ class Assignments:
         self._current: Assignment | None = None
         self._retry_at = 0.0
         self._ask_again_at = 0.0
-        self._forbidden: dict[TopicPartition, Standing] = {}  # replaced as a whole
+        self._forbidden: dict[TopicPartition, StalledPartition] = {}  # replaced as a whole
 
     def existed(self, partitions: Mapping[str, Collection[int]]) -> None:
         """These existed when the group came, by topic: all in others of the topic is for it."""
@@ -121,7 +121,7 @@ class Assignments:
         for partition in partitions:
             by_topic.setdefault(partition.topic, []).append(partition)
         parts = list(by_topic.values()) if self._forbidden else [partitions]
-        forbidden: dict[TopicPartition, Standing] = {}
+        forbidden: dict[TopicPartition, StalledPartition] = {}
         starts: dict[TopicPartition, OffsetAndMetadata] = {}
         while parts:
             part = parts.pop()
@@ -132,7 +132,7 @@ class Assignments:
                 if len(topics) > 1:
                     parts += [by_topic[topic] for topic in topics]
                 elif isinstance(error, NotAuthorized) or error.forbidden:
-                    forbidden.update({tp: self._standing(tp, str(error)) for tp in part})
+                    forbidden.update({tp: self._stalled(tp, str(error)) for tp in part})
                 else:
                     self._warn(error)
             except TransportError as error:
@@ -143,17 +143,17 @@ class Assignments:
     def _warn(self, error: TransportError) -> None:
         logger.warning("partitions are not open yet, trying again: %s", error)
 
-    def _standing(self, partition: TopicPartition, reason: str) -> Standing:
+    def _stalled(self, partition: TopicPartition, reason: str) -> StalledPartition:
         before = self._forbidden.get(partition)
         since = time.time() if before is None else before.since
-        return Standing(*partition, None, since, reason, is_forbidden=True)
+        return StalledPartition(*partition, None, since, reason, is_forbidden=True)
 
-    def _tell_forbidden(self, forbidden: Mapping[TopicPartition, Standing]) -> None:
+    def _tell_forbidden(self, forbidden: Mapping[TopicPartition, StalledPartition]) -> None:
         for reason in {forbidden[tp].reason for tp in forbidden.keys() - self._forbidden.keys()}:
             logger.warning("partitions are not opened while others are: %s", reason)
         self._forbidden = dict(forbidden)
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         """From any thread: the assigned partitions that cannot be opened for a missing right."""
         return tuple(self._forbidden.values())
 

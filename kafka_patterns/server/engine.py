@@ -321,7 +321,7 @@ class Engine:
         if refused is None and self._replier is not None:
             refused = self._replier.last_error
         failed = refused or self._watch.last_failure()
-        unreadable = (*self._fetcher.standing(), *self._assignments.standing())
+        unreadable = (*self._fetcher.stalled(), *self._assignments.stalled())
         error = failed or self._decisions.last_error or self._fetcher.last_error
         last_error = None if error is None else f"{type(error).__name__}: {error}"
         if failed is None and unreadable:
@@ -340,7 +340,7 @@ class Engine:
             running=self._lanes.running,
             held_lanes=self._lanes.waiting,
             oldest_handler=self._watch.oldest(),
-            standing=(*unreadable, *self._watch.standing()),
+            stalled=(*unreadable, *self._watch.stalled()),
             last_error=last_error,
             counters=self._counters.snapshot(),
         )

@@ -8,7 +8,7 @@ import attrs
 
 from kafka_patterns.message import TopicPartition
 from kafka_patterns.server.watch import RunningHandler
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.status import KafkaStatus
 
 __all__ = ["ServerHealth"]
@@ -31,8 +31,8 @@ class ServerHealth:
     :param held_lanes: lanes whose first message waits for its next try.
     :param oldest_handler: the handler that has run longest; one that deferred its message counts
         until that is acknowledged.
-    :param standing: the partitions at which something stands while the others go on: the first
-        message of each that is tried again, and those that cannot be read.
+    :param stalled: the partitions that make no progress while the others go on: those whose first
+        message is tried again, and those that cannot be read.
     :param last_error: why a dead letter is refused, as long as it is; else why the brokers do not
         let replies be written, until one is; else why a message is tried
         again, as long as one is; else why a partition cannot be read, as long as one cannot; else
@@ -49,7 +49,7 @@ class ServerHealth:
     running: int
     held_lanes: int
     oldest_handler: RunningHandler | None
-    standing: Collection[Standing]
+    stalled: Collection[StalledPartition]
     last_error: str | None
     counters: Mapping[str, int]
 
@@ -64,7 +64,7 @@ NOT_RUNNING = ServerHealth(
     running=0,
     held_lanes=0,
     oldest_handler=None,
-    standing=(),
+    stalled=(),
     last_error=None,
     counters={},
 )

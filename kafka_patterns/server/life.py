@@ -149,7 +149,7 @@ class ServerLife(Life):
                         f"{', '.join(self._routes.topics)} does not answer"
                     )
                 )
-        forbidden = {one.reason for one in self.health().standing if one.is_forbidden}
+        forbidden = {one.reason for one in self.health().stalled if one.is_forbidden}
         if forbidden:
             raise NotAuthorized("; ".join(sorted(forbidden)))
         return True

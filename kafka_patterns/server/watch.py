@@ -14,7 +14,7 @@ import attrs
 
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.server.work import WorkItem
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 
 __all__ = ["RunningHandler", "Watch"]
 
@@ -86,7 +86,7 @@ class Watch:
     def _failed_now(self) -> list[tuple[WorkItem, _Failure]]:
         return [entry for entry in list(self._failed.items()) if not entry[0].assigned.lost]
 
-    def standing(self) -> Iterator[Standing]:
+    def stalled(self) -> Iterator[StalledPartition]:
         """Of each partition the first message that is tried again."""
         first: dict[TopicPartition, tuple[WorkItem, _Failure]] = {}
         for item, failure in self._failed_now():
@@ -95,7 +95,7 @@ class Watch:
                 first[item.assigned.partition] = (item, failure)
         for partition, (item, failure) in first.items():
             reason = f"{type(failure.error).__name__}: {failure.error}"
-            yield Standing(*partition, item.record.offset, failure.since, reason)
+            yield StalledPartition(*partition, item.record.offset, failure.since, reason)
 
     def oldest(self) -> RunningHandler | None:
         """The handler that has run longest."""

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
 from kafka_patterns.message import EncodedMessage, Record, RecordMetadata, TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.transport.group import AssignmentListener, AssignmentPolicy, Member
 
 __all__ = [
@@ -169,7 +169,7 @@ class Reader(Protocol):
         """The end of the log as last seen in a fetch."""
         ...
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         """From any thread: the partitions that cannot be read now.
 
         Each is tried again after a backoff of its own; the others are read meanwhile.

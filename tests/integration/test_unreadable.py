@@ -153,16 +153,16 @@ def test_what_cannot_be_read_is_held_and_shown_and_others_go_on(peers: Peers, wi
         expected = {0: 1, 1: 0, 2: 1}
         eventually(lambda: wire.committed(server.group_id, topic) == expected, PATIENCE)
         health = server.health()
-        standing = {s.partition: s for s in health.standing}
+        stalled = {s.partition: s for s in health.stalled}
 
     # Nobody knows the keys in the batch: what is behind it waits. Those of a record are known.
     assert sorted(events) == [("before", 0, 0), ("other key", 1, 2), ("sound", 2, 0)]
     assert health.status is KafkaStatus.CONNECTED
-    assert {number: s.offset for number, s in standing.items()} == {0: 1, 1: 0}
-    assert {s.topic for s in standing.values()} == {topic}
-    assert "zstd" in standing[0].reason
-    assert "no UTF-8" in standing[1].reason
-    assert health.last_error in [s.reason for s in standing.values()]
+    assert {number: s.offset for number, s in stalled.items()} == {0: 1, 1: 0}
+    assert {s.topic for s in stalled.values()} == {topic}
+    assert "zstd" in stalled[0].reason
+    assert "no UTF-8" in stalled[1].reason
+    assert health.last_error in [s.reason for s in stalled.values()]
 
 
 def test_what_was_held_behind_a_batch_comes_after_it_was_let_go(peers: Peers, wire: Wire):
@@ -187,7 +187,7 @@ def test_what_was_held_behind_a_batch_comes_after_it_was_let_go(peers: Peers, wi
 
     assert events == [("behind", 0, 2)]
     assert [offset for _, offset in tries] == [0, 0, 0]
-    assert server.health().standing == ()
+    assert server.health().stalled == ()
 
 
 def test_others_pass_a_batch_that_is_held_where_no_order_is_kept(peers: Peers, wire: Wire):
@@ -199,7 +199,7 @@ def test_others_pass_a_batch_that_is_held_where_no_order_is_kept(peers: Peers, w
         store_zstd(peers, topic, 2)
         wire.produce(topic, b"behind", key=b"k")
         eventually(lambda: events, PATIENCE)
-        eventually(lambda: server.health().standing, PATIENCE)
+        eventually(lambda: server.health().stalled, PATIENCE)
 
     assert events == [("behind", 0, 2)]
     assert wire.committed(server.group_id, topic) == {0: 0}
@@ -235,7 +235,7 @@ def test_client_skips_and_counts_what_cannot_be_read(peers: Peers, wire: Wire, m
         health = client.health()
 
     assert health.unreadable == 2
-    assert (health.standing, health.last_error) == ((), None)
+    assert (health.stalled, health.last_error) == ((), None)
     assert health.timed_out == 0
 
 

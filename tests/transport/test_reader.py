@@ -13,7 +13,7 @@ import pytest
 from kafka.protocol.produce import ProduceRequest
 
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.testing import ApiKey
 from kafka_patterns.transport.base import Interrupted, OffsetOutOfRange, Room
 from kafka_patterns.transport.kafka_python.fetched import FetchedChunk
@@ -275,7 +275,7 @@ class TestDamage:
         assert garbled.times == 0
         assert values(seen) == [b"0", b"damaged", b"2"]
         assert not any(record.unreadable for record in seen)
-        assert reader.standing() == ()
+        assert reader.stalled() == ()
 
     def test_damage_that_stays_is_poison_and_stands_meanwhile(
         self, own, own_broker, monkeypatch
@@ -285,23 +285,23 @@ class TestDamage:
         before = time.time()
 
         seen: list[Record] = []
-        standings: list[Standing] = []
+        all_stalled: list[StalledPartition] = []
 
         def poll() -> bool:
             for records in reader.poll(0.05, all_room).values():
                 seen.extend(records)
-            standings.extend(reader.standing())
+            all_stalled.extend(reader.stalled())
             return len(seen) == 8
 
         eventually(poll)
-        standing = standings[0]
+        stalled = all_stalled[0]
 
-        assert (standing.partition, standing.offset) == (0, 1)
-        assert before <= standing.since <= time.time()
-        assert "checksum" in standing.reason
+        assert (stalled.partition, stalled.offset) == (0, 1)
+        assert before <= stalled.since <= time.time()
+        assert "checksum" in stalled.reason
         poisoned = [record for record in seen if record.unreadable]
         assert [(record.partition, record.offset) for record in poisoned] == [(0, 1)]
-        eventually(lambda: reader.poll(0.02, all_room) == {} and reader.standing() == ())
+        eventually(lambda: reader.poll(0.02, all_room) == {} and reader.stalled() == ())
 
 
 class TestBroker:
@@ -360,14 +360,14 @@ class TestBroker:
         reader = own.reader({TopicPartition("hero", 0): 0})
         own_broker.push_request_errors(ApiKey.FETCH, *[TOPIC_NOT_AUTHORIZED] * 3)
 
-        eventually(lambda: reader.poll(0.05, all_room) == {} and reader.standing())
-        (standing,) = reader.standing()
+        eventually(lambda: reader.poll(0.05, all_room) == {} and reader.stalled())
+        (stalled,) = reader.stalled()
         produce(own.producer(), "hero", b"x")
 
-        assert (standing.topic, standing.partition, standing.offset) == ("hero", 0, 0)
-        assert "the right READ on the topic 'hero' is missing" in standing.reason
+        assert (stalled.topic, stalled.partition, stalled.offset) == ("hero", 0, 0)
+        assert "the right READ on the topic 'hero' is missing" in stalled.reason
         assert values(read(reader, 1)) == [b"x"]
-        assert reader.standing() == ()
+        assert reader.stalled() == ()
 
     @pytest.mark.parametrize("fault", ["set_down", "freeze"])
     def test_close_is_bounded_when_the_broker_is_gone(self, own, own_broker, fault) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from kafka_patterns.client.pending import PendingRequests, ReplySlot
 from kafka_patterns.client.reply_partitions import ReplyPartitions
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 
 __all__ = ["OTHER", "TOPIC", "Client", "FakeReader", "at"]
 
@@ -36,7 +36,7 @@ class FakeReader:
         self.opened += found
         return [partition for partition in partitions if partition in self.without_end]
 
-    def standing(self) -> list[Standing]:
+    def stalled(self) -> list[StalledPartition]:
         return []
 
     def stop_reading(self, partition: TopicPartition) -> None:

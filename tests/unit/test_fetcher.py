@@ -13,7 +13,7 @@ import pytest
 from kafka_patterns.consuming.fetcher import Fetcher
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.transport.base import (
     Interrupted,
     OffsetOutOfRange,
@@ -90,7 +90,7 @@ class FakeReader:
     def end_offset(self, partition: TopicPartition) -> int | None:
         return None
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         return []
 
     def wakeup(self) -> None:

@@ -386,7 +386,7 @@ class Log:
         for partition in partitions:
             del self.positions[partition]
 
-    def standing(self) -> list[Any]:
+    def stalled(self) -> list[Any]:
         return []
 
     def take_reached(self) -> Mapping[TopicPartition, int]:

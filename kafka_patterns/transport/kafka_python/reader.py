@@ -15,7 +15,7 @@ from kafka_patterns.backoff import ExponentialBackoff
 from kafka_patterns.errors import TransportError
 from kafka_patterns.message import Record, TopicPartition
 from kafka_patterns.rights import READ, missing_right
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 from kafka_patterns.transport.base import OffsetOutOfRange, PartitionsReappeared, Room
 from kafka_patterns.transport.kafka_python.authorization import is_forbidden
 from kafka_patterns.transport.kafka_python.coordinator import NoCoordinator
@@ -244,7 +244,7 @@ class KafkaReader:
         self._troubles.note(partition, offset, reason, _REFUSED_BACKOFF, is_forbidden=True)
 
     def _look_for_leaders(self, cluster: Any) -> None:
-        """What has no leader is not asked for, and so nobody would say why it stands."""
+        """What has no leader is not asked for, and so nobody would say why it is stalled."""
         for partition in self._assigned:
             base_partition = KafkaTopicPartition(*partition)
             state = self._subscription.assignment.get(base_partition)
@@ -266,8 +266,8 @@ class KafkaReader:
         state = self._subscription.assignment.get(KafkaTopicPartition(*partition))
         return None if state is None else state.highwater
 
-    def standing(self) -> Collection[Standing]:
-        return self._troubles.standing()
+    def stalled(self) -> Collection[StalledPartition]:
+        return self._troubles.stalled()
 
     def wakeup(self) -> None:
         self._client.wakeup()

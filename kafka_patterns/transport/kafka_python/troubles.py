@@ -10,7 +10,7 @@ import attrs
 
 from kafka_patterns.backoff import Backoff
 from kafka_patterns.message import TopicPartition
-from kafka_patterns.standing import Standing
+from kafka_patterns.stalled import StalledPartition
 
 __all__ = ["Troubles"]
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("kafka_patterns.transport")
 
 @attrs.frozen
 class _Trouble:
-    standing: Standing
+    stalled: StalledPartition
     times: int
     retry_at: float
 
@@ -49,8 +49,8 @@ class Troubles:
         before = self._troubles.get(partition)
         times, since = 1, time.time()
         if before is not None:
-            since = before.standing.since
-            if (before.standing.offset, before.standing.reason) == (offset, reason):
+            since = before.stalled.since
+            if (before.stalled.offset, before.stalled.reason) == (offset, reason):
                 times = before.times + 1
         if times == 1:
             logger.warning(
@@ -59,8 +59,8 @@ class Troubles:
                 offset,
                 reason,
             )
-        standing = Standing(*partition, offset, since, reason, is_forbidden)
-        self._troubles[partition] = _Trouble(standing, times, self._clock() + backoff(times))
+        stalled = StalledPartition(*partition, offset, since, reason, is_forbidden)
+        self._troubles[partition] = _Trouble(stalled, times, self._clock() + backoff(times))
 
     def retry_now(self, partition: TopicPartition) -> None:
         """It need not wait any longer."""
@@ -88,8 +88,8 @@ class Troubles:
         times = [t.retry_at - now for t in self._troubles.values() if now < t.retry_at]
         return min(times, default=float("inf"))
 
-    def standing(self) -> Collection[Standing]:
+    def stalled(self) -> Collection[StalledPartition]:
         """All of them, from any thread."""
         if not self._troubles:
             return ()  # each request asks
-        return tuple(trouble.standing for trouble in list(self._troubles.values()))
+        return tuple(trouble.stalled for trouble in list(self._troubles.values()))

@@ -17,7 +17,7 @@ from kafka_patterns import (
     NotAuthorized,
     RequestTimeout,
     SendFailed,
-    Standing,
+    StalledPartition,
 )
 from tests.integration.peers import PATIENCE, Peers, collect_events
 from tests.integration.real.guarded_kafka import GuardedKafka
@@ -164,9 +164,9 @@ def test_topic_that_may_not_be_read_any_more_stands_and_others_go_on(guarded, al
         guarded.withdraw("topic", taken, "READ")
         before = time.time()
 
-        eventually(lambda: standing_of(server, taken), PATIENCE)
-        standing = standing_of(server, taken)
-        assert standing is not None
+        eventually(lambda: stalled_of(server, taken), PATIENCE)
+        stalled = stalled_of(server, taken)
+        assert stalled is not None
         for number in range(20):
             client.emit(kept, number)
         client.emit(taken, "second")
@@ -174,21 +174,21 @@ def test_topic_that_may_not_be_read_any_more_stands_and_others_go_on(guarded, al
         health = server.health()
 
         assert health.status is KafkaStatus.CONNECTED
-        assert (standing.partition, standing.offset) == (0, 1)
-        assert "READ" in standing.reason
+        assert (stalled.partition, stalled.offset) == (0, 1)
+        assert "READ" in stalled.reason
         assert taken in (health.last_error or "")
-        assert before - 5 < standing.since <= time.time()
+        assert before - 5 < stalled.since <= time.time()
         assert events[taken] == ["first"]
         # The commits of others go on as well.
         eventually(lambda: sum(v or 0 for v in lag_of(server, kept)) == 0, PATIENCE)
 
         guarded.allow("topic", taken, "READ")
         eventually(lambda: events[taken] == ["first", "second"], PATIENCE)
-        eventually(lambda: not server.health().standing, PATIENCE)
+        eventually(lambda: not server.health().stalled, PATIENCE)
 
 
-def standing_of(server: Any, topic: str) -> Standing | None:
-    return next((one for one in server.health().standing if one.topic == topic), None)
+def stalled_of(server: Any, topic: str) -> StalledPartition | None:
+    return next((one for one in server.health().stalled if one.topic == topic), None)
 
 
 def lag_of(server: Any, topic: str) -> list[int | None]:
@@ -210,10 +210,10 @@ def test_what_may_be_opened_is_opened_after_a_rebalance(guarded, alice, somebody
         second.start()
         guarded.withdraw("topic", taken, *withdrawn)
         second.stop()
-        eventually(lambda: len(first.health().assignment) == 2 or first.health().standing, PATIENCE)
+        eventually(lambda: len(first.health().assignment) == 2 or first.health().stalled, PATIENCE)
         client.emit(kept, "hero")
         eventually(lambda: "hero" in events[0] + events[1], PATIENCE)
-        eventually(lambda: standing_of(first, taken), PATIENCE)
+        eventually(lambda: stalled_of(first, taken), PATIENCE)
         assert first.status.wait_for(KafkaStatus.CONNECTED, PATIENCE)
 
 
@@ -294,7 +294,7 @@ def test_reply_topic_that_may_not_be_read_any_more_is_no_others_harm(guarded, al
     with server, alice.client(kept, taken, reply={"mode": "direct"}) as client:
         assert client.send(taken, [0], timeout=PATIENCE) == [0]
         guarded.withdraw("topic", f"{taken}.reply", "READ")
-        eventually(lambda: client.health().standing, PATIENCE)
+        eventually(lambda: client.health().stalled, PATIENCE)
 
         text = raised_soon(NoReplyPartition, lambda: client.send(taken, [1], timeout=PATIENCE))
         assert "READ" in text
@@ -302,5 +302,5 @@ def test_reply_topic_that_may_not_be_read_any_more_is_no_others_harm(guarded, al
         assert client.send(kept, [2], timeout=PATIENCE) == [2]
 
         guarded.allow("topic", f"{taken}.reply", "READ")
-        eventually(lambda: not client.health().standing, PATIENCE)
+        eventually(lambda: not client.health().stalled, PATIENCE)
         assert client.send(taken, [3], timeout=PATIENCE) == [3]

@@ -1,19 +1,19 @@
-"""What stands: a partition that is not read or worked on further, and why."""
+"""A partition that is not read or worked on further, and why."""
 
 from __future__ import annotations
 
 import attrs
 
-__all__ = ["Standing"]
+__all__ = ["StalledPartition"]
 
 
 @attrs.frozen
-class Standing:
-    """A partition at which something stands while all others go on.
+class StalledPartition:
+    """A partition that makes no progress while all others go on.
 
     :param offset: of the record that is tried again, or from which on nothing can be read; ``None``
         if where to begin is not known.
-    :param since: when it came to stand, in seconds since 1970.
+    :param since: since when, in seconds since 1970.
     :param reason: why.
     :param is_forbidden: whether a right is missing, which the reason names.
     """
