@@ -27,6 +27,7 @@
     │   └── TooManyUnreadReplies                 a stream was read too slowly
     ├── ReplayFailed                             a replay of dead letters ended early
     ├── NotConnected                             connect() comes first
+    ├── HandlerLost                              a message ended its process too often
     └── PartitionLost                            the message's partition moved away meanwhile
 """
 
@@ -43,6 +44,7 @@ __all__ = [
     "CommitFailed",
     "ConfigurationError",
     "GroupError",
+    "HandlerLost",
     "KafkaPatternsError",
     "KafkaRetriableException",
     "NoReplyPartition",
@@ -253,6 +255,14 @@ class ReplayFailed(KafkaPatternsError):
 
 class NotConnected(KafkaPatternsError):
     """The client or server is not connected: ``connect()`` or ``start()`` comes first."""
+
+
+class HandlerLost(KafkaPatternsError):
+    """While this message alone was handled, processes ended or were cut off from their group.
+
+    A message that did so as often as it may be tried is given up with this error; its handler is
+    not called again.
+    """
 
 
 class PartitionLost(KafkaPatternsError):

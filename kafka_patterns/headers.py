@@ -122,6 +122,7 @@ SERVER_ASSIGNOR_VERSION: Final = 0
 OWNED_PARTITIONS_VERSION: Final = 2
 """Of the user data by which our servers tell each other what they own."""
 OFFSET_MAP_PREFIX: Final = "kp2:"
+WORK_NOTES_PREFIX: Final = "kp3:"
 """Begins the metadata of our commits; the digit is the version of what follows."""
 
 REPLAY_PROGRESS_PREFIX: Final = "kpr1:"

@@ -17,6 +17,7 @@ from kafka_patterns.headers import OFFSET_MAP_PREFIX
 from kafka_patterns.message import UNKNOWN_LEADER_EPOCH
 
 __all__ = ["MAX_METADATA_LENGTH", "Run", "decode_leader_epoch", "decode_runs", "encode_runs"]
+__all__ += ["number", "numbers"]
 
 Run = tuple[int, int]
 """The first offset of finished records, and the offset after the last."""
@@ -24,24 +25,28 @@ Run = tuple[int, int]
 MAX_METADATA_LENGTH = 4096
 """What a broker takes as metadata of a commit, by default."""
 
-_MAX_BYTES = (MAX_METADATA_LENGTH - len(OFFSET_MAP_PREFIX)) // 4 * 3
-
 
 def encode_runs(
-    position: int, runs: Iterable[Run], leader_epoch: int = UNKNOWN_LEADER_EPOCH
+    position: int,
+    runs: Iterable[Run],
+    leader_epoch: int = UNKNOWN_LEADER_EPOCH,
+    *,
+    max_length: int = MAX_METADATA_LENGTH,
 ) -> str:
     """The text for *runs*, ascending and above *position*; empty if there are none.
 
     Of more runs than fit the first ones are kept: what is left out runs again, no more.
 
     :param leader_epoch: the latest of the records that were read.
+    :param max_length: characters the text may have.
     """
-    head = _number(leader_epoch - UNKNOWN_LEADER_EPOCH)
+    max_bytes = (max_length - len(OFFSET_MAP_PREFIX)) // 4 * 3
+    head = number(leader_epoch - UNKNOWN_LEADER_EPOCH)
     data = bytearray(head)
     end = position
     for first, after in runs:
-        entry = _number(first - end) + _number(after - first)
-        if len(data) + len(entry) > _MAX_BYTES:
+        entry = number(first - end) + number(after - first)
+        if len(data) + len(entry) > max_bytes:
             break
         data += entry
         end = after
@@ -52,8 +57,8 @@ def decode_runs(position: int, text: str) -> list[Run]:
     """The runs in *text*; none if it is not ours, or cannot be read."""
     runs = []
     end = position
-    numbers = _decode(text)
-    for gap, length in zip(numbers[1::2], numbers[2::2], strict=False):
+    read = _decode(text)
+    for gap, length in zip(read[1::2], read[2::2], strict=False):
         runs.append((end + gap, end + gap + length))
         end += gap + length
     return runs
@@ -61,20 +66,21 @@ def decode_runs(position: int, text: str) -> list[Run]:
 
 def decode_leader_epoch(text: str) -> int:
     """That of the records that were read when *text* was written."""
-    numbers = _decode(text)
-    return numbers[0] + UNKNOWN_LEADER_EPOCH if numbers else UNKNOWN_LEADER_EPOCH
+    read = _decode(text)
+    return read[0] + UNKNOWN_LEADER_EPOCH if read else UNKNOWN_LEADER_EPOCH
 
 
 def _decode(text: str) -> list[int]:
     if not text.startswith(OFFSET_MAP_PREFIX):
         return []
     try:
-        return list(_numbers(base64.b64decode(text[len(OFFSET_MAP_PREFIX) :], validate=True)))
+        return list(numbers(base64.b64decode(text[len(OFFSET_MAP_PREFIX) :], validate=True)))
     except (binascii.Error, ValueError):
         return []
 
 
-def _number(value: int) -> bytes:
+def number(value: int) -> bytes:
+    """A number in as few bytes as it needs."""
     data = bytearray()
     while value > 0x7F:
         data.append(value & 0x7F | 0x80)
@@ -83,7 +89,11 @@ def _number(value: int) -> bytes:
     return bytes(data)
 
 
-def _numbers(data: bytes) -> Iterator[int]:
+def numbers(data: bytes) -> Iterator[int]:
+    """The numbers in *data*.
+
+    :raises ValueError: if the last one is cut off.
+    """
     value = shift = 0
     for byte in data:
         value |= (byte & 0x7F) << shift

@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from kafka_patterns.consuming.brief_lock import BriefLock
-from kafka_patterns.consuming.offset_map import encode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
+from kafka_patterns.server.care import EpochCare
 from kafka_patterns.server.offsets import OffsetTracker
+from kafka_patterns.server.work_notes import WorkNotes, encode_notes
 
 __all__ = ["AssignedPartition"]
 
@@ -20,6 +21,7 @@ class AssignedPartition:
 
     :param committed: what the group has for it; ``None`` until it has its start.
     :param doubted: whether its log may be another one by now, so that its offsets say nothing.
+    :param care: the care taken in this epoch; ``None`` if it tells nobody that it is at work.
     :param barrier: the record that all behind it wait for.
     """
 
@@ -34,6 +36,7 @@ class AssignedPartition:
     aside_bytes: int = 0
     refused: bool = False
     barrier: Record | None = None
+    care: EpochCare | None = None
     # Guards what the handlers of each of its items came to: two that deferred one may end at once.
     handlers_lock: BriefLock = attrs.field(factory=BriefLock, repr=False)
 
@@ -46,5 +49,7 @@ class AssignedPartition:
     def committable(self) -> OffsetAndMetadata:
         """Its position, with what is finished behind it."""
         tracker = self.tracker
-        runs = encode_runs(tracker.position, tracker.finished_runs(), tracker.leader_epoch)
-        return OffsetAndMetadata(tracker.position, runs)
+        notes = WorkNotes() if self.care is None else self.care.notes(tracker.has_finished)
+        runs = tracker.finished_runs()
+        text = encode_notes(tracker.position, notes, runs, tracker.leader_epoch)
+        return OffsetAndMetadata(tracker.position, text)

@@ -28,15 +28,23 @@ class Assignments:
     """The partitions this member was assigned, and those that are open. Membership's thread.
 
     :param from_beginning: where a group begins that never committed.
+    :param announces: whether it is committed that work begins; not over what a user commits.
     """
 
     def __init__(
-        self, ledger: Ledger, admin: Admin, fetcher: Fetcher, *, from_beginning: bool
+        self,
+        ledger: Ledger,
+        admin: Admin,
+        fetcher: Fetcher,
+        *,
+        from_beginning: bool,
+        announces: bool = True,
     ) -> None:
         self._ledger = ledger
         self._admin = admin
         self._fetcher = fetcher
         self._first = EARLIEST if from_beginning else LATEST
+        self._announces = announces
         self._existed: dict[str, Collection[int]] = {}
         self._looked: set[str] = set()
         self._current: Assignment | None = None
@@ -98,20 +106,24 @@ class Assignments:
     def _missing(self, assignment: Assignment) -> Collection[TopicPartition]:
         return assignment.partitions.difference(self._ledger.partitions)
 
-    def open_missing(self, member: Member) -> None:
-        """Open what is assigned and not open; what cannot be opened now is tried again."""
+    def open_missing(self, member: Member) -> bool:
+        """Open what is assigned and not open; what cannot be opened now is tried again.
+
+        :returns: whether something was opened, so that a commit is due.
+        """
         missing = () if self._current is None else self._missing(self._current)
         if not missing:
             self._forbidden = {}
         if not missing or time.monotonic() < self._retry_at:
-            return
+            return False
         starts = self._starts_of_all(member, sorted(missing))
         for partition, start in starts.items():
-            assigned = self._ledger.open(partition, start)
+            assigned = self._ledger.open(partition, start, announced=self._announces)
             self._fetcher.assign(partition, start.offset, token=assigned)
         if len(starts) < len(missing):
             seconds = _FORBIDDEN_RETRY_SECONDS if self._forbidden else _RETRY_SECONDS
             self._retry_at = time.monotonic() + seconds
+        return bool(starts)
 
     def _starts_of_all(
         self, member: Member, partitions: Collection[TopicPartition]

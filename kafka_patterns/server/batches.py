@@ -12,7 +12,7 @@ import attrs
 from kafka_patterns.errors import BatchItemFailed, PayloadError
 from kafka_patterns.failures.policy import RetryAfter
 from kafka_patterns.server.deferral import as_deferred, join_outcomes
-from kafka_patterns.server.dispatcher import Dispatcher, exhaust
+from kafka_patterns.server.dispatcher import Dispatcher, exhaust, lost_with
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Invocation, InvocationMaker
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
@@ -59,10 +59,14 @@ class BatchDispatcher:
         invocations: list[Invocation] = []
         payloads: list[Any] = []
         for item in items:
+            if item.lost_tries and invocations:
+                break  # it is tried alone
             self._recovery.begin(item)
             invocation = self._invocations.make(
                 item, handler, self._dispatcher.conclude_event, expects_reply=False
             )
+            if self._recovery.is_beyond_tries(item, handler):
+                return self._conclude_one(invocation, lost_with(item))
             try:
                 payloads.append(invocation.payload())
             except PayloadError as error:

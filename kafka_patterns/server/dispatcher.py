@@ -15,6 +15,7 @@ from typing import Any
 from kafka_patterns import headers
 from kafka_patterns.consuming.inherited import CLOCK_SKEW_SECONDS, inherited_deadline
 from kafka_patterns.consuming.timers import Timers
+from kafka_patterns.errors import HandlerLost
 from kafka_patterns.server.context import read_deadline
 from kafka_patterns.server.deferral import join_outcomes
 from kafka_patterns.server.handlers import Handler
@@ -27,7 +28,7 @@ from kafka_patterns.server.reply_address import ReplyAddress, read_address
 from kafka_patterns.server.work import WorkItem
 from kafka_patterns.synchronous import refuse_awaitable
 
-__all__ = ["Dispatcher", "exhaust"]
+__all__ = ["Dispatcher", "exhaust", "lost_with"]
 
 logger = logging.getLogger("kafka_patterns.dispatcher")
 
@@ -212,6 +213,9 @@ class Dispatcher:
         self, invocation: Invocation, conclude: Conclude, consume: Callable[[Any], Any]
     ) -> Outcome:
         """Call the handler, and conclude, unless it finishes the message later."""
+        item = invocation.item
+        if self._recovery.is_beyond_tries(item, invocation.handler):
+            return conclude(invocation, functools.partial(_raise, lost_with(item)))
         try:
             result = invocation.run(consume)
         except BaseException as error:  # noqa: BLE001  SystemExit is a failure as any other
@@ -224,6 +228,16 @@ class Dispatcher:
         if acknowledgement is not None:
             return Deferred(acknowledgement.when_settled)
         return conclude(invocation, lambda: result)
+
+
+def lost_with(item: WorkItem) -> HandlerLost:
+    """Why *item* is not tried again."""
+    return HandlerLost(
+        f"{item.lost_tries} processes ended, or were cut off from their group, while "
+        f"{item.record.topic}[{item.record.partition}] offset {item.record.offset} was handled "
+        "and nothing beside it: it may need more memory or time than there is, or crash an "
+        "extension module"
+    )
 
 
 def _raise(error: BaseException) -> None:

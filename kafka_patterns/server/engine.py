@@ -124,6 +124,7 @@ class Engine:
             self._admin,
             self._fetcher,
             from_beginning=options.subscribe.from_beginning,
+            announces=run.auto_commit,
         )
         self._discovery = Discovery(routes, self._admin, self._assignments)
         self._decisions = GroupDecisions(

@@ -116,6 +116,7 @@ class GroupDecisions:
         if membership_lost:
             self._lose_all()
             return
+        self._ledger.care.handing_over = True
         try:
             self._committer.commit_now(member, self._rebalance_timeout)
         except CommitFailed as error:
@@ -132,6 +133,7 @@ class GroupDecisions:
             assignment.generation,
             sorted(assignment.partitions),
         )
+        self._ledger.care.handing_over = False
         self._lose(set(self._ledger.partitions) - self._assignments.kept_by(assignment))
         self._assignments.set(assignment)
 
@@ -163,7 +165,8 @@ class GroupDecisions:
             self._lanes.thaw()
         self._watch.warn()
         self._discovery.look_again(member)
-        self._assignments.open_missing(member)
+        if self._assignments.open_missing(member):
+            self._committer.hurry()
         self._assignments.settle_doubts(member)
         # Also with manual commits: what ended without a handler's return is finished as well.
         self._committer.commit_if_due(member)
@@ -187,6 +190,7 @@ class GroupDecisions:
 
     def before_leave(self, member: Member) -> None:
         """The last commit; also with manual commits, for those are finished by the user."""
+        self._ledger.care.handing_over = True
         try:
             self._committer.commit_now(member, _LAST_COMMIT_SECONDS)
         except CommitFailed as error:

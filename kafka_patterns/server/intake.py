@@ -74,12 +74,11 @@ class Intake:
         others_pass = ordering != "partition"
         if ordering == "key" and new and new[-1].unreadable and new[-1].unreadable.is_raw:
             self._ledger.bar(token, new[-1])  # its key may be that of any behind it
-        self._lanes.put(
-            [
-                (lane_key(token, record, ordering), WorkItem(record, token, route, others_pass))
-                for record in new
-            ]
-        )
+        items = [WorkItem(record, token, route, others_pass) for record in new]
+        if token.care is not None and token.care.ends:
+            for item in items:  # they go on counting where a process that died left off
+                item.attempt = item.lost_tries = token.care.ends.get(item.record.offset, 0)
+        self._lanes.put([(lane_key(token, item.record, ordering), item) for item in items])
 
     def _skip(self, token: AssignedPartition, route: Route, others: list[Record]) -> None:
         """Finish what was replayed for other groups."""

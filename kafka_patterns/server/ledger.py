@@ -10,7 +10,9 @@ from kafka_patterns.consuming.offset_map import decode_leader_epoch, decode_runs
 from kafka_patterns.message import OffsetAndMetadata, Record, TopicPartition
 from kafka_patterns.server.assigned import AssignedPartition
 from kafka_patterns.server.budget import Budget
+from kafka_patterns.server.care import Care, EpochCare
 from kafka_patterns.server.offsets import OffsetTracker
+from kafka_patterns.server.work_notes import WorkNotes, decode_notes
 from kafka_patterns.transport.base import Room
 
 __all__ = ["AssignedPartition", "Ledger", "Released"]
@@ -59,16 +61,25 @@ class Ledger:
         self._partitions: dict[TopicPartition, AssignedPartition] = {}
         self._refused = 0  # how many of the partitions are
         self._finished_since_commit = 0
+        self.care = Care()
 
-    def open(self, partition: TopicPartition, committed: OffsetAndMetadata) -> AssignedPartition:
+    def open(
+        self, partition: TopicPartition, committed: OffsetAndMetadata, *, announced: bool = False
+    ) -> AssignedPartition:
         """Begin a new epoch of *partition* at the *committed* offset.
 
         What the commit's metadata says to be finished is not delivered again.
+
+        :param announced: whether nothing is delivered before it is committed that work begins.
         """
+        notes, runs = decode_notes(*committed)
         tracker = OffsetTracker(
-            committed.offset, decode_runs(*committed), decode_leader_epoch(committed.metadata)
+            committed.offset, decode_runs(committed.offset, runs), decode_leader_epoch(runs)
         )
         assigned = AssignedPartition(partition, tracker, committed)
+        if announced:
+            assigned.committed = None
+            assigned.care = EpochCare(self.care, committed.offset, notes)
         with self._lock:
             self._partitions[partition] = assigned
             self._share()
@@ -83,6 +94,8 @@ class Ledger:
         :returns: the new epoch; *assigned* itself if it was given up meanwhile.
         """
         begun = AssignedPartition(assigned.partition, OffsetTracker(offset), committed=None)
+        if assigned.care is not None:
+            begun.care = EpochCare(self.care, offset, WorkNotes())
         with self._lock:
             if assigned.lost:
                 return assigned
@@ -94,6 +107,8 @@ class Ledger:
     def _give_up(self, assigned: AssignedPartition) -> None:
         assigned.lost = True
         self._refused -= assigned.refused
+        if assigned.care is not None:
+            assigned.care.lose()
 
     def doubt(self, assigned: AssignedPartition) -> None:
         """The log of *assigned* was away for a while, and may be another one now."""
@@ -300,6 +315,8 @@ class Ledger:
         with self._lock:
             for assigned, committed in offsets.items():
                 assigned.committed = committed
+                if assigned.care is not None:
+                    assigned.care.committed(*committed)
             return self._refused > 0 and self._admit()
 
     def positions(self) -> dict[TopicPartition, int]:

@@ -64,6 +64,10 @@ class OffsetTracker:
         moves = offset == self.position
         return self._unfinished.pop(offset, offset) is None and moves
 
+    def has_finished(self, offset: int) -> bool:
+        """Whether a delivered record is finished, or *offset* is none."""
+        return offset < self._next and offset not in self._unfinished
+
     @property
     def position(self) -> int:
         """The next offset to read for somebody who takes over: what may be committed."""

@@ -29,6 +29,8 @@ __all__ = ["Books", "Processor"]
 
 _CONTACT_SECONDS = 0.1
 _COMMIT_SECONDS = 30.0
+_NOTE_SECONDS = 0.01
+"""How long to wait for the commit that says that a message is under way."""
 
 
 @attrs.frozen
@@ -47,6 +49,25 @@ class Books:
     threshold: int | None
     # Guards the ends of items with several, and what moves them aside and back.
     ends_lock: BriefLock = attrs.field(factory=BriefLock)
+
+    def may_begin(self, item: WorkItem) -> bool:
+        """Whether work on the item may begin; else a commit that notes it is on its way."""
+        care = item.assigned.care
+        if care is None or care.may_begin(item.record.offset):
+            return True
+        self.committer.hurry()
+        self.membership.wake()
+        return False
+
+    def takes_care(self, item: WorkItem) -> bool:
+        """Whether it was noted that the item is under way."""
+        care = item.assigned.care
+        return care is not None and care.is_under_way(item.record.offset)
+
+    def outlived(self, item: WorkItem) -> None:
+        """A try of the item is over, and this process is still here."""
+        if item.assigned.care is not None:
+            item.assigned.care.ended(item.record.offset)
 
     def release(self, item: WorkItem) -> None:
         """One end of the item came: at the last it is finished, unless the user commits by hand.
@@ -208,6 +229,9 @@ class Processor:
         if left > 0:
             self._lanes.hold(item, left)
             return
+        if not self._books.may_begin(item):
+            self._lanes.hold(item, _NOTE_SECONDS)
+            return
         handler = item.route.batch_handler
         if handler is not None:
             self._work_on_batch(item, handler)
@@ -217,17 +241,20 @@ class Processor:
             outcome = self._dispatcher.process(item)
         except BaseException as error:  # noqa: BLE001  a fault of ours: no message is lost by it
             outcome = self._recovery.after_crash(item, error)
+        self._books.outlived(item)
         self._settle(item, outcome)
 
     def _work_on_batch(self, first: WorkItem, handler: Handler) -> None:
         """Work on *first* and what follows it, once enough came or it waited long enough."""
         batch = handler.mark.batch
         assert batch is not None
-        items = self._lanes.gather(first, batch.max_size)
+        # With care one by one, so that it is known which of them was under way.
+        max_size = 1 if self._books.takes_care(first) else batch.max_size
+        items = self._lanes.gather(first, max_size)
         left = first.arrived + batch.max_wait - time.monotonic()
         is_full = self._books.ledger.is_full
-        if len(items) < batch.max_size and left > 0 and not is_full(first.assigned):
-            self._lanes.hold(first, left, wake_at=batch.max_size)
+        if len(items) < max_size and left > 0 and not is_full(first.assigned):
+            self._lanes.hold(first, left, wake_at=max_size)
             if is_full(first.assigned):  # only just: then nobody woke the lane, which did not wait
                 self._lanes.wait_for_no_more(first.assigned)
             return
@@ -237,6 +264,7 @@ class Processor:
         except BaseException as error:  # noqa: BLE001  a fault of ours: no message is lost by it
             outcome = BatchOutcome(0, self._recovery.after_crash(first, error))
         self._watch.end(first)
+        self._books.outlived(first)
         self._settle_batch(items, outcome.finished, outcome.rest, outcome.rest_count)
 
     def _settle_batch(

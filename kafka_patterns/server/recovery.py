@@ -17,6 +17,7 @@ from kafka_patterns.message import Record
 from kafka_patterns.server.handlers import Handler
 from kafka_patterns.server.invocation import Invocation
 from kafka_patterns.server.letters import Letters
+from kafka_patterns.server.marks import HandlerKind
 from kafka_patterns.server.outcome import Deferred, Finished, Outcome, RetryLater, Stop
 from kafka_patterns.server.replies import NoReplies, Replies
 from kafka_patterns.server.work import WorkItem
@@ -24,6 +25,9 @@ from kafka_patterns.server.work import WorkItem
 __all__ = ["Recovery"]
 
 logger = logging.getLogger("kafka_patterns.recovery")
+
+_LOST_REQUESTS = 3
+"""How many processes a request may end that nobody chose a policy for."""
 
 
 class Recovery:
@@ -68,6 +72,23 @@ class Recovery:
         item.attempt += 1
         if item.first_tried is None:
             item.first_tried = self._clock()
+
+    def is_beyond_tries(self, item: WorkItem, handler: Handler) -> bool:
+        """Whether the message ended as many processes as *handler* may try it.
+
+        There was no exception then that a policy could have been asked about.
+        """
+        if not item.lost_tries:
+            return False
+        policy = handler.mark.retry
+        if isinstance(policy, RetryTopics):
+            return True
+        if policy is None and handler.mark.kind is HandlerKind.MESSAGE:
+            return item.lost_tries >= _LOST_REQUESTS
+        if policy is None and handler.mark.dead_letter is not None:
+            policy = self._before_dead_letters
+        limit = None if policy is None else policy.max_attempts
+        return limit is not None and item.lost_tries >= limit
 
     def after_event(self, invocation: Invocation, error: BaseException) -> Outcome:
         """What becomes of an event whose handler, and filters, ended with *error*."""

@@ -31,6 +31,7 @@ class WorkItem:
         by hand does not commit it then.
     :param ends_left: how many of its ends, such as a reply and a dead letter, are to come.
     :param asides: how many reasons there are to hold it aside: its lane, its reply.
+    :param lost_tries: how many of its tries certainly ended with their process.
     :param unfinished: whether one of its ends came to nothing, so that it must come again.
     :param handled_by: the event handlers that are through with it; a retry leaves them out.
     """
@@ -48,6 +49,7 @@ class WorkItem:
     ends_left: int = 1
     unfinished: bool = False
     asides: int = 0
+    lost_tries: int = 0
 
     def put_letter(self, handler: Any, letter: Letter) -> None:
         """*handler* gave it up."""

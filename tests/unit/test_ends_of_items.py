@@ -48,8 +48,8 @@ class CountingLedger(Ledger):
         self.accepted: Counter[tuple[int, int]] = Counter()
         self.released: Counter[tuple[int, int]] = Counter()
 
-    def open(self, *arguments: Any) -> AssignedPartition:
-        self.epochs.append(super().open(*arguments))
+    def open(self, *arguments: Any, **how: Any) -> AssignedPartition:
+        self.epochs.append(super().open(*arguments, **how))
         return self.epochs[-1]
 
     def accept(self, assigned: AssignedPartition, records: list[Record]) -> list[Record]:

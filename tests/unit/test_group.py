@@ -106,7 +106,11 @@ def parts() -> Iterator[Parts]:
 
 def member(*, lost: bool = False, rejoin_needed: bool = False) -> Any:
     return SimpleNamespace(
-        membership_lost=lost, rejoin_needed=rejoin_needed, committed=committed_nine
+        membership_lost=lost,
+        rejoin_needed=rejoin_needed,
+        committed=committed_nine,
+        commit=lambda offsets, done: done(None),
+        commit_now=lambda offsets, timeout: None,
     )
 
 
