@@ -284,8 +284,7 @@ class Engine:
         clean = self._fetcher.stop(min(left(), _CLOSE_SECONDS))
         # Handlers may take most of the time; the last commit and the goodbye need some too.
         clean = self._join_workers(left() - min(_CLOSE_SECONDS, timeout / 4)) and clean
-        if self._producer is not None:
-            clean = self._producer.flush(left()) and clean
+        clean = self._flush(left()) and clean
         clean = self._membership.stop(left()) and clean
         if self._producer is not None:
             self._producer.close(min(left(), _CLOSE_SECONDS))
@@ -347,7 +346,7 @@ class Engine:
         )
 
     def _flush(self, timeout: float) -> bool:
-        return self._producer is None or bool(self._producer.flush(timeout))
+        return self._replier is None or self._replier.flush(timeout)
 
     # For parts that are made before those they tell
 

@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -61,6 +62,8 @@ class Replier:
         self._is_own = is_own
         self._send_timeout = send_timeout
         self.counters = counters
+        self._resending = 0  # replies that failed on their way and wait for another time
+        self._resent = threading.Condition()  # guards the one above
         # The latest one alone: callers name the topics. Replaced as a whole.
         self._forbidden: tuple[str, BaseException] | None = None
 
@@ -148,7 +151,12 @@ class Replier:
         """
 
         def again() -> None:
-            self.send(message, address, settled, is_wanted, waits)
+            try:
+                self.send(message, address, settled, is_wanted, waits)
+            finally:
+                with self._resent:
+                    self._resending -= 1
+                    self._resent.notify_all()
 
         def ended(future: Future[RecordMetadata]) -> None:
             error = future.exception()
@@ -160,6 +168,8 @@ class Replier:
             elif isinstance(error, SendFailed) and error.retriable:
                 if is_wanted():
                     self.counters.add("replies_sent_again")
+                    with self._resent:
+                        self._resending += 1
                     self._timers.at(time.monotonic() + _RESEND_SECONDS, again)
                 else:
                     self.counters.add("replies_abandoned")
@@ -176,6 +186,21 @@ class Replier:
             missing_timeout=_MISSING_SECONDS,
         )
         sent.add_done_callback(ended)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all replies are done with, those as well that are to be sent again.
+
+        And whatever else the producer has under way; ``False`` if *timeout* seconds passed first.
+        """
+        deadline = time.monotonic() + timeout
+        while self._producer.flush(max(0.0, deadline - time.monotonic())):
+            with self._resent:
+                if not self._resending:
+                    return True
+                self._resent.wait(max(0.0, deadline - time.monotonic()))
+            if time.monotonic() >= deadline:
+                return False
+        return False
 
     def _give_up(
         self,

@@ -117,7 +117,10 @@ class Producer(Protocol):
         ...
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything sent so far has ended; ``False`` if *timeout* passed first."""
+        """Wait until everything sent so far has ended, and the callbacks of its futures have run.
+
+        ``False`` if *timeout* passed first.
+        """
         ...
 
     def close(self, timeout: float) -> None:

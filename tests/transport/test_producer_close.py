@@ -9,7 +9,9 @@ import time
 import pytest
 from kafka.producer import kafka as base
 
+from kafka_patterns.testing import ApiKey
 from tests.support.waiting import eventually
+from tests.transport.error_codes import TOPIC_NOT_AUTHORIZED
 from tests.transport.parts import TIMEOUT, Parts, encoded, failure, sent
 
 
@@ -23,6 +25,40 @@ class TestFlushAndClose:
         assert producer.flush(10)
 
         assert all(future.done() for future in futures)
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_flush_waits_for_callbacks(self, own, own_broker, fails) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        sent(producer, "hero", encoded(b"x"))
+        wakes, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+        def slow(_: object) -> None:
+            wakes.set()
+            may_end.wait(30)
+            ended.set()
+
+        if fails:
+            own_broker.push_request_errors(ApiKey.PRODUCE, TOPIC_NOT_AUTHORIZED)
+        future = producer.send("hero", encoded(b"y"), timeout=TIMEOUT)
+        future.add_done_callback(slow)
+        assert wakes.wait(30)
+        assert future.done()
+
+        assert not producer.flush(0.1)
+        assert not ended.is_set()
+        threading.Timer(0.1, may_end.set).start()
+        assert producer.flush(30)
+        assert ended.is_set()
+
+    def test_flush_does_not_wait_for_what_was_cancelled(self, own, own_broker) -> None:
+        own_broker.create_topic("hero")
+        producer = own.producer()
+        sent(producer, "hero", encoded(b"x"))
+        own_broker.freeze()
+        assert producer.send("hero", encoded(b"y"), timeout=TIMEOUT).cancel()
+
+        assert producer.flush(0.1)
 
     def test_flush_gives_up_after_its_timeout(self, own, own_broker) -> None:
         own_broker.create_topic("hero")

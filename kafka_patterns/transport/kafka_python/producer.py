@@ -14,7 +14,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, InvalidStateError
-from concurrent.futures import wait as wait_for_futures
 from typing import Any
 
 import attrs
@@ -28,6 +27,7 @@ from kafka_patterns.transport.kafka_python.batches import BatchingProducer, Buff
 from kafka_patterns.transport.kafka_python.errors import is_too_large, outcome_is_unknown
 from kafka_patterns.transport.kafka_python.known_topics import Missing
 from kafka_patterns.transport.kafka_python.refusals import Refusals
+from kafka_patterns.transport.kafka_python.unfinished import Unfinished
 
 __all__ = ["KafkaProducerFace"]
 
@@ -88,8 +88,7 @@ class KafkaProducerFace:
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._waiting_thread: threading.Thread | None = None
         self._forbidden: set[str] = set()  # topics; single operations on it are atomic
-        # Single operations on it are atomic, and every message needs two.
-        self._unfinished: set[Future[RecordMetadata]] = set()
+        self._unfinished = Unfinished()
         self._closed = False
         self._news = threading.Event()
 
@@ -101,12 +100,10 @@ class KafkaProducerFace:
         timeout: float,
         missing_timeout: float | None = None,
     ) -> Future[RecordMetadata]:
-        future: Future[RecordMetadata] = Future()
+        future = self._unfinished.begin()
         if self._closed:
             future.set_exception(SendFailed(_CLOSED))
             return future
-        self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
         if topic in self._waiting or not self._buffer(topic, message, future):
             now = time.monotonic()
             self._wait_in_room(
@@ -274,7 +271,7 @@ class KafkaProducerFace:
         return self._refusals.reasons()
 
     def flush(self, timeout: float) -> bool:
-        return not wait_for_futures(self._unfinished.copy(), timeout).not_done
+        return self._unfinished.wait(timeout)
 
     def close(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
