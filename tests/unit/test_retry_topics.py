@@ -72,7 +72,8 @@ class TestValues:
         (sent,) = letter.forms
         arrived = Record(FIRST, 0, 5, 1, sent.key, sent.value, sent.headers)
 
-        assert original(arrived, TOPIC) == record
+        # The retry topic has leaders of its own.
+        assert original(arrived, TOPIC) == record._replace(leader_epoch=arrived.leader_epoch)
 
     def test_message_that_somebody_else_wrote_there_is_taken_as_it_is(self) -> None:
         strange = Record(FIRST, 0, 5, 1, None, b"v", [(names.RETRY_DUE_TIMESTAMP, b"x" * 99)])

@@ -117,7 +117,10 @@ def _unpack(codec: int, packed: memoryview, most: int) -> Iterator[bytes]:
         raise UnsupportedCodecError(f"there is no compression of the number {codec}")
     name, pieces = _CODECS[codec]
     if not getattr(codecs, f"has_{name}")():
-        raise UnsupportedCodecError(f"the library for the compression {name} is not installed")
+        raise UnsupportedCodecError(
+            f"the library for the compression {name} is not installed: "
+            f"run `pip install kafka-patterns[{name}]`"
+        )
     size = 0
     for piece in pieces(packed, most):
         size += len(piece)
