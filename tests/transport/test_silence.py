@@ -176,7 +176,7 @@ def lone_connection(answer_timeout_ms: float | None) -> Connection:
         (HeartbeatRequest[1], 6_000),
         (OffsetCommitRequest[2], 6_000),
         (OffsetFetchRequest[1], 6_000),
-        (GroupCoordinatorRequest[0], 6_000),
+        (GroupCoordinatorRequest[0], 5_000),
         (MetadataRequest[1], 6_000),
         (LeaveGroupRequest[1], 6_000),
     ],

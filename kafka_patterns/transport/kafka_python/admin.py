@@ -43,8 +43,9 @@ _RETRY_SECONDS = 0.02
 _PROBE_SECONDS = 0.1
 _CHECK_SECONDS = 0.1
 _SILENCE_SECONDS = 0.9
+"""After so long without an answer another broker is asked as well."""
 _PROBE_MS = 2_000
-"""How long one broker may take to tell its version, unless less is left to connect."""
+"""How long one broker may take to tell its version: at most half the time to connect."""
 _NO_ERROR = 0
 
 
@@ -75,7 +76,7 @@ class KafkaAdmin:
 
     def check_connection(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        self._probe_ms = min(self._probe_ms, int(timeout * 1000))
+        self._probe_ms = min(self._probe_ms, int(timeout * 1000 / 2))
         with self._question():
             while not self._reached_advertised(min(deadline, time.monotonic() + _CHECK_SECONDS)):
                 if time.monotonic() >= deadline or self._refusals.are_final(self._addresses()):
@@ -110,13 +111,14 @@ class KafkaAdmin:
     ) -> Mapping[str, Collection[str] | None]:
         deadline = time.monotonic() + timeout
         with self._question():
-            while (node_id := self._ready_node(deadline)) is not None:
-                try:
-                    answer = self._answer_if_offered(node_id, rights_request(topics), deadline)
-                except Unsupported:
+            while (offer := self._first_answer(ApiVersionRequest[0](), deadline)) is not None:
+                node_id, versions = offer
+                if not is_offered(rights_request(topics), versions.api_versions):
                     return dict.fromkeys(topics)
+                answer = self._answer(node_id, rights_request(topics), deadline)
                 if answer is not None:
                     return read_rights(answer)
+            self._hang_up()
         raise TransportError(f"no broker told about topics within {timeout:g} s")
 
     def topics(self, timeout: float) -> Mapping[str, Collection[int]]:
@@ -131,13 +133,12 @@ class KafkaAdmin:
         """The answer to a metadata request; ``None`` asks for all topics."""
         deadline = time.monotonic() + timeout
         with self._question():
-            while True:
-                node_id = self._ready_node(deadline)
-                if node_id is None:
-                    raise TransportError(f"no broker told about topics within {timeout:g} s")
-                answer = self._answer(node_id, MetadataRequest[1](topics), deadline)
-                if answer is not None:
-                    return answer
+            answered = self._first_answer(MetadataRequest[1](topics), deadline)
+            if answered is None:
+                self._hang_up()
+        if answered is None:
+            raise TransportError(f"no broker told about topics within {timeout:g} s")
+        return answered[1]
 
     def create_topic(
         self, topic: str, partitions: int, replication_factor: int | None, timeout: float
@@ -161,11 +162,11 @@ class KafkaAdmin:
 
     def _controller(self, deadline: float) -> Any:
         """The controller's node, or another that takes requests; ``None`` after *deadline*."""
-        node_id = self._ready_node(deadline)
-        if node_id is None:
+        answered = self._first_answer(MetadataRequest[1]([]), deadline)
+        if answered is None:
             return None
-        answer = self._answer(node_id, MetadataRequest[1]([]), deadline)
-        controller = node_id if answer is None else answer.controller_id
+        node_id, answer = answered
+        controller = answer.controller_id
         while time.monotonic() < deadline:
             if self._client.cluster.broker_metadata(controller) is None:
                 return node_id
@@ -174,6 +175,34 @@ class KafkaAdmin:
             self._client.poll(timeout_ms=_RETRY_SECONDS * 1000)
         return None
 
+    def _first_answer(self, request: Any, deadline: float) -> tuple[Any, Any] | None:
+        """The first answer that any node gives, and that node; ``None`` if none does in time.
+
+        Who is silent may be slow only: another is asked as well, and either answer will do.
+        """
+        asked: dict[Any, KafkaFuture] = {}
+        patience = deadline
+        while time.monotonic() < deadline:
+            node_id = self._ready_node(patience)
+            if node_id is not None and node_id not in asked:
+                asked[node_id] = self._client.send(node_id, request)
+                patience = time.monotonic() + _SILENCE_SECONDS
+            self._await_any(asked.values(), min(deadline, patience))
+            for node_id, future in list(asked.items()):
+                if future.succeeded():
+                    return node_id, future.value
+                if future.is_done:
+                    del asked[node_id]
+            patience = min(deadline, time.monotonic() + _PROBE_SECONDS)
+        return None
+
+    def _await_any(self, futures: Collection[KafkaFuture], until: float) -> None:
+        while not any(future.is_done for future in futures):
+            remaining = until - time.monotonic()
+            if remaining <= 0:
+                return
+            self._client.poll(timeout_ms=min(remaining, _PROBE_SECONDS) * 1000)
+
     def _answer(self, node_id: Any, request: Any, deadline: float) -> Any:
         """The answer, or ``None`` if it did not come."""
         future = self._client.send(node_id, request)
@@ -181,16 +210,18 @@ class KafkaAdmin:
         return future.value if future.succeeded() else None
 
     def _await(self, future: KafkaFuture, deadline: float) -> bool:
-        """Whether the answer came; if not, the next question goes out on a new connection.
-
-        This one may have died without a sign, and more questions would wait on it in vain.
-        """
+        """Whether the answer came; if not, the next question goes out on a new connection."""
         began = time.monotonic()
         if await_future(self._client, future, deadline):
             return True
         if time.monotonic() - began > _SILENCE_SECONDS:
-            self._client.hang_up(KafkaConnectionError("a question was not answered in time"))
+            self._hang_up()
         return False
+
+    def _hang_up(self) -> None:
+        """A connection may have died without a sign; more questions would wait on it in vain."""
+        if self._consumer is not None:
+            self._client.hang_up(KafkaConnectionError("a question was not answered in time"))
 
     def _answer_if_offered(self, node_id: Any, request: Any, deadline: float) -> Any:
         """As :meth:`_answer`; raises ``Unsupported`` if the broker does not take such requests."""

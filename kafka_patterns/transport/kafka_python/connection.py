@@ -21,6 +21,7 @@ from kafka.errors import (
     NodeNotReadyError,
 )
 from kafka.future import Future as KafkaFuture
+from kafka.protocol.commit import GroupCoordinatorRequest
 from kafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from kafka.protocol.parser import KafkaProtocol
 from kafka.sasl import scram
@@ -29,6 +30,7 @@ from kafka_patterns.transport.kafka_python.refusals import Peer, Refusal, Refusa
 
 __all__ = ["Connection"]
 
+_LOOKUP_TIMEOUT_MS = 5_000.0
 _CONNECT_TIMEOUT_MS = 10_000
 _SIGN_IN_TIMEOUT_MS = 5_000
 _LOOK_SECONDS = 0.01
@@ -246,6 +248,8 @@ class Connection(BrokerConnection):  # type: ignore[misc]  # the base has no typ
     def _timeout_ms_of(self, request: Any) -> float:
         if self._answer_timeout_ms is None or request.API_KEY in _WAIT_FOR_OTHERS:
             return float(self.config["request_timeout_ms"])
+        if request.API_KEY == GroupCoordinatorRequest[0].API_KEY:
+            return min(self._answer_timeout_ms, _LOOKUP_TIMEOUT_MS)  # any other broker can tell
         return self._answer_timeout_ms
 
     def check_version(self, *arguments: Any, **named: Any) -> Any:

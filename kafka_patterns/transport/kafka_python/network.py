@@ -54,6 +54,7 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
     """
 
     _sending: set[Any]
+    _metadata_refresh_in_progress: bool
 
     def __init__(
         self,
@@ -69,6 +70,11 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
         self._watch = watch
         self._answer_timeout_ms = answer_timeout_ms
         self._refusals = Refusals() if refusals is None else refusals
+        # Of the running refresh of metadata, by whoever has the lock: who was asked, and when.
+        self._asked: set[Any] = set()
+        self._asked_at = 0.0
+        self._asks_another = False
+        self._chosen: Any = None
         if configs.get("selector", selectors.DefaultSelector) is selectors.DefaultSelector:
             configs["selector"] = _Selector
         super().__init__(**configs)
@@ -85,6 +91,53 @@ class InterruptibleClient(KafkaClient):  # type: ignore[misc]  # the base has no
                 self._wake_w.send(b"x")
             except OSError:
                 pass  # full, and so awake already; or closed
+
+    def least_loaded_node(self) -> Any:
+        """Of those that the base holds equal, one that did not fail when it was tried last."""
+        self._chosen = self._choose()
+        return self._chosen
+
+    def _choose(self) -> Any:
+        chosen = super().least_loaded_node()
+        if chosen is None or not self._failures(chosen):
+            return chosen
+        load = self.in_flight_request_count(chosen)
+        nodes = [broker.nodeId for broker in self.cluster.brokers()]
+        equal = [
+            node_id
+            for node_id in nodes
+            if not self._is_shunned(node_id) and self.in_flight_request_count(node_id) == load
+        ]
+        return min([chosen, *equal], key=self._failures)
+
+    def _is_shunned(self, node_id: Any) -> bool:
+        """Whether no attempt to connect is made for a moment, for the last one failed."""
+        connection = self._conns.get(node_id)
+        return connection is not None and bool(connection.blacked_out())
+
+    def _failures(self, node_id: Any) -> int:
+        broker = self.cluster.broker_metadata(node_id)
+        return 0 if broker is None else self._refusals.times((broker.host, broker.port))
+
+    def _maybe_refresh_metadata(self, wakeup: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """Ask another broker as well when the one that was asked is silent for a second.
+
+        The base would wait for it until ``request_timeout_ms`` is over. Either answer will do.
+        """
+        if self.cluster.ttl() > 0:
+            self._asks_another = False
+        elif self._metadata_refresh_in_progress:
+            is_silent = time.monotonic() - self._asked_at > _SILENCE_SECONDS
+            if is_silent and self.least_loaded_node() not in {None, *self._asked}:
+                self._metadata_refresh_in_progress = False
+                self._asks_another = True
+        was_in_progress = self._metadata_refresh_in_progress
+        delay = super()._maybe_refresh_metadata(wakeup=wakeup)
+        if self._metadata_refresh_in_progress and not was_in_progress:
+            self._asked = {self._chosen, *(self._asked if self._asks_another else ())}
+            self._asks_another = False
+            self._asked_at = time.monotonic()
+        return delay
 
     def maybe_connect(self, node_id: Any, wakeup: bool = True) -> bool:  # noqa: FBT001, FBT002
         """To ask about topics, connect at once; the base would sleep for a backoff before."""

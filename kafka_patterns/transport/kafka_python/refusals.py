@@ -193,6 +193,10 @@ class Refusals:
         """The broker there answered."""
         self._refusals.pop(address, None)
 
+    def times(self, address: Address) -> int:
+        """How many times in a row it failed there."""
+        return self._refusals[address][1] if address in self._refusals else 0
+
     def reasons(self) -> str:
         """Why the last attempts failed; empty if all brokers that were asked answered."""
         refused = list(self._refusals.values())
