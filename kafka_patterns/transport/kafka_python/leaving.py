@@ -8,6 +8,7 @@ the one that joins, nothing is answered before the join.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ from kafka_patterns.transport.kafka_python.network import await_future
 from kafka_patterns.transport.kafka_python.static_member import StaticMemberCoordinator
 
 __all__ = ["LeavingCoordinator"]
+
+logger = logging.getLogger("kafka_patterns.transport")
 
 _NO_ERROR = 0
 _MEMBER_ID_REQUIRED = 79
@@ -73,6 +76,7 @@ class LeavingCoordinator(StaticMemberCoordinator):
             self.protocol_type(),
             protocols,
         )
+        logger.info("joining group %s", self.group_id)  # in place of the base's line
         return self._ask_coordinator(request, self._handle_join_group_response)
 
     def _handle_join_group_response(

@@ -81,12 +81,12 @@ def test_what_others_handled_while_a_join_was_frozen_does_not_run_again(
         for number in range(EVENTS):
             wire.produce(topic, b"%d" % number, partition=LAST)
         eventually(lambda: (tmp_path / "notes").exists() and noted(), PATIENCE)
-        joins = frozen.output.count("(Re-)joining")
+        joins = frozen.output.count("joining group")
 
         # When it has joined, and waits for the leader, which waits for its handler.
         joining = threading.Thread(target=guest.start)
         joining.start()
-        eventually(lambda: frozen.output.count("(Re-)joining") > joins, PATIENCE)
+        eventually(lambda: frozen.output.count("joining group") > joins, PATIENCE)
         frozen.pause()
         gate.set()
         joining.join(PATIENCE)
