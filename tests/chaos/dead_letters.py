@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
 from tests.chaos.history import RecordId
+from tests.reliability.logs import read_partition
 
 __all__ = ["read_dead_letters"]
 
@@ -23,20 +24,12 @@ def read_dead_letters(brokers: Sequence[str], topics: Iterable[str]) -> set[Reco
             letters = f"{topic}-dlt"
             known = consumer.list_topics(letters, timeout=_ANSWER_SECONDS)
             for partition in known.topics[letters].partitions:
-                place = TopicPartition(letters, partition, 0)
-                found |= {RecordId(topic, *letter) for letter in _read(consumer, place)}
+                found |= {RecordId(topic, *one) for one in _read(consumer, letters, partition)}
     return found
 
 
-def _read(consumer: Consumer, place: TopicPartition) -> Iterable[tuple[str, int]]:
-    _, end = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
-    consumer.assign([place])
-    offset = 0
-    while offset < end:
-        record = consumer.poll(_ANSWER_SECONDS)
-        assert record is not None, f"{place} ends at {offset} instead of {end}"
-        assert record.error() is None, record.error()
-        offset = (record.offset() or 0) + 1
+def _read(consumer: Consumer, letters: str, partition: int) -> Iterable[tuple[str, int]]:
+    for record in read_partition(consumer, letters, partition, _ANSWER_SECONDS):
         key, value = record.key(), record.value()
         assert isinstance(key, bytes)
         assert isinstance(value, bytes)

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
+
+from tests.reliability.logs import read_partition
 
 __all__ = ["Reply", "read_replies", "request_headers"]
 
@@ -36,15 +38,7 @@ def read_replies(brokers: Sequence[str], topic: str) -> list[Reply]:
     with contextlib.closing(Consumer({**settings, "enable.auto.commit": False})) as consumer:
         known = consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic].partitions
         for partition in known:
-            place = TopicPartition(topic, partition, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
-            consumer.assign([place])
-            offset = 0
-            while offset < end:
-                record = consumer.poll(_ANSWER_SECONDS)
-                assert record is not None, f"{place} ends at {offset} instead of {end}"
-                assert record.error() is None, record.error()
-                offset = (record.offset() or 0) + 1
+            for record in read_partition(consumer, topic, partition, _ANSWER_SECONDS):
                 headers: dict[str, Any] = dict(record.headers() or ())
                 number = int(headers["kafka_correlationId"])
                 replies.append(Reply(number, headers.get("kafka_nest-err")))
